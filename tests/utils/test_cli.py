@@ -1,0 +1,161 @@
+"""Options, exit codes and messages that every script shares."""
+
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from utils import cli
+from utils.file_io_util import read_json
+from utils.run import table
+
+
+def make_script(tmp_path, body):
+    """A script in a chapter-like folder; returns main(argv) -> exit code."""
+    folder = tmp_path / "chapter_99_demo"
+    folder.mkdir(exist_ok=True)
+    script = folder / "demo.py"
+
+    def main(*argv):
+        parser = cli.make_parser("Demo.", examples=["python demo.py"])
+        parser.add_argument("--epochs", type=cli.positive_int, default=3, help="passes")
+        parser.add_argument("--mode", choices=["a", "b"], default="a", help="what to do")
+        argv = ["--output_dir", str(tmp_path / "outputs"), *argv]
+        return cli.run(parser, body, script=str(script), argv=argv)
+
+    return main
+
+
+def run_folder(tmp_path):
+    return next((tmp_path / "outputs" / "chapter_99_demo").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--mode", "c"], "invalid choice: 'c'"),
+        (["--epochs", "-1"], "'-1' is not a whole number above 0"),
+        (["--epochs", "1e3"], "'1e3' is not a whole number"),
+        (["--epoch", "1"], "unrecognized arguments"),
+        (["--seed", "x"], "'x' is not a whole number of 0 or more"),
+    ],
+)
+def test_wrong_options_exit_2_with_one_sentence(tmp_path, capsys, argv, words):
+    main = make_script(tmp_path, lambda args, run: None)
+    with pytest.raises(SystemExit) as stop:
+        main(*argv)
+    message = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert words in message and len(message.splitlines()) == 1
+
+
+def user_error(args, run):
+    raise cli.UserError("the file x.csv has no column 'price'.")
+
+
+def full_disk(args, run):
+    raise OSError(28, "No space left on device", "weights.pth")
+
+
+def ctrl_c(args, run):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (user_error, 2, "no column 'price'"),
+        (full_disk, 2, "cannot write (weights.pth): No space left on device"),
+        (ctrl_c, 130, "stopped by Ctrl-C"),
+    ],
+)
+def test_exit_codes(tmp_path, capsys, body, code, words):
+    assert make_script(tmp_path, body)() == code
+    message = capsys.readouterr().err
+    assert words in message and "Traceback" not in message
+
+
+def test_a_defect_of_ours_keeps_its_traceback(tmp_path):
+    def defect(args, run):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make_script(tmp_path, defect)()
+
+
+def test_unwritable_output_folder(tmp_path, capsys):
+    (tmp_path / "outputs").write_text("a file where the folder should be", encoding="utf-8")
+    assert make_script(tmp_path, lambda args, run: None)() == 2
+    assert "cannot write to the folder" in capsys.readouterr().err
+
+
+def test_quick_results_cannot_be_published(tmp_path, capsys):
+    assert make_script(tmp_path, lambda args, run: None)("--quick", "--publish") == 2
+    assert "too small to publish" in capsys.readouterr().err
+
+
+def test_the_seed_decides_every_generator(tmp_path):
+    draws = []
+
+    def body(args, run):
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
+
+    main = make_script(tmp_path, body)
+    for seed in ("7", "7", "8"):
+        main("--seed", seed)
+    assert draws[0] == draws[1] != draws[2]
+
+
+def save_everything(args, run):
+    run.log(step=1, loss=0.5)
+    run.save_result("demo", {"x": 1}, {"main": table([("A", "甲", ".1f")], [[(1.0, 0.5)]])})
+    state = {"w": torch.ones(2)}
+    run.save_checkpoint(
+        "demo.pth", state, architecture={}, dataset="none", metrics={"x": 1.0}, task="demo"
+    )
+    run.finish({"x": 1}, next_command="python other.py")
+
+
+def test_a_run_records_how_to_repeat_it(tmp_path, capsys):
+    make_script(tmp_path, save_everything)("--epochs", "5", "--run_name", "a")
+    record = read_json(run_folder(tmp_path) / "run.json")
+    assert record["command"] == "python chapter_99_demo/demo.py --epochs 5"
+    assert record["options"]["epochs"] == 5 and "output_dir" not in record["options"]
+    assert record["environment"]["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert record["files"] == ["demo.json", "demo.pth"]
+    shown = capsys.readouterr().out
+    assert "try next: python other.py" in shown and "demo.pth" in shown
+    assert not (tmp_path / "chapter_99_demo" / "results").exists()
+
+
+def test_publish_also_writes_into_the_chapter(tmp_path):
+    folder = tmp_path / "chapter_99_demo"
+    make_script(tmp_path, lambda args, run: None)()  # makes the folder
+    (folder / "chapter.toml").write_text('checkpoint_folder = "models"\n', encoding="utf-8")
+    make_script(tmp_path, save_everything)("--publish", "--run_name", "b")
+    assert (folder / "models" / "demo.pth").is_file()
+    text = (folder / "results" / "demo.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in text and "--publish" not in text
+
+
+def test_two_unnamed_runs_in_one_second_do_not_mix(tmp_path):
+    main = make_script(tmp_path, save_everything)
+    assert main() == main() == 0
+    assert len(list((tmp_path / "outputs" / "chapter_99_demo").iterdir())) == 2
+
+
+def test_table_refuses_a_row_of_the_wrong_length():
+    with pytest.raises(ValueError, match="2 cells for 1 columns"):
+        table([("A", "甲", "s")], [["x", "y"]])
+
+
+def test_plain_progress_yields_everything_and_prints_lines(monkeypatch, capsys):
+    monkeypatch.setattr("utils.progress.SECONDS_BETWEEN_LINES", 0.0)
+    bar = cli.progress(range(3), "training")
+    for _ in bar:
+        bar.set_postfix(loss=0.5)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[-1].startswith("training: 3/3") and "loss=0.5" in lines[-1]

@@ -1,0 +1,58 @@
+"""Figures are written small, deterministic, and without global state."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils import plotting
+
+
+def test_large_png_is_cut_to_a_palette(tmp_path):
+    fig, ax = plotting.subplots(width=8, height=6)
+    smooth = np.sin(np.linspace(0, 30, 600))[:, None] * np.cos(np.linspace(0, 30, 600))
+    ax.imshow(smooth + np.random.default_rng(0).normal(0, 0.02, smooth.shape), cmap="magma")
+    plotting.save_figure(fig, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size < 400_000
+    assert Image.open(tmp_path / "a.png").mode == "P"
+
+
+def test_svg_is_the_same_file_each_time(tmp_path):
+    for name in ("a.svg", "b.svg"):
+        fig, ax = plotting.subplots()
+        plotting.band(ax, np.arange(4), np.ones((2, 4)), "runs")
+        plotting.save_figure(fig, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_gif_is_shrunk_to_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(plotting, "MAX_GIF_BYTES", 30_000)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 160, 200, 3), dtype=np.uint8)
+    plotting.save_gif(list(noise), tmp_path / "a.gif", fps=5)
+    image = Image.open(tmp_path / "a.gif")
+    assert image.n_frames == 3 and image.size[0] < 200
+    assert (tmp_path / "a.gif").stat().st_size <= 30_000
+
+
+def test_figure_to_array_and_confusion_matrix():
+    fig, ax = plotting.subplots(width=3, height=3)
+    plotting.confusion_matrix(ax, [[5, 0], [2, 3]], ["cat", "dog"])
+    pixels = plotting.figure_to_array(fig)
+    assert pixels.dtype == np.uint8 and pixels.shape == (330, 330, 3)
+    assert [text.get_text() for text in ax.texts] == ["5", "2", "3"]
+
+
+@pytest.mark.parametrize("spread", ["range", "std"])
+def test_band_draws_mean_and_spread(spread):
+    fig, ax = plotting.subplots()
+    plotting.band(ax, [0, 1], [[0.0, 2.0], [2.0, 4.0]], "x", spread=spread)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1, 3])
+    assert fig is ax.figure and len(ax.collections) == 1
+
+
+def test_figures_do_not_load_pyplot():
+    code = "import sys; from utils import plotting; plotting.subplots(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "matplotlib.figure" in done.stdout and "matplotlib.pyplot" not in done.stdout

@@ -1,0 +1,146 @@
+"""The frame of every script: shared options, clear errors, exit codes.
+
+    def build_parser():
+        parser = cli.make_parser(__doc__, examples=["python chapter_02_nn_basics_mlp/mlp.py"])
+        parser.add_argument("--epochs", type=cli.positive_int, default=500, help="passes")
+        return parser
+
+    def experiment(args, run): ...
+
+    def main(argv=None) -> int:
+        return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+Exit codes: 0 done; 2 wrong use or missing data (one sentence, no traceback); 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+from utils.errors import UserError
+from utils.progress import progress
+from utils.run import Run
+
+__all__ = [
+    "UserError",
+    "fraction",
+    "make_parser",
+    "non_negative_float",
+    "non_negative_int",
+    "positive_float",
+    "positive_int",
+    "progress",
+    "run",
+]
+
+# Errors of the disk, not of the program: reported in a sentence.
+DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the docstring's line breaks; adds each default that is not None or an off switch."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        if action.default is None or action.default is False:
+            return action.help or ""
+        return super()._get_help_string(action) or ""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without repeating all options."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
+
+
+def _number(kind: type, description: str, accept: Callable[[float], bool]) -> Callable:
+    def parse(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and accept(value)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {description}")
+        return value
+
+    return parse
+
+
+positive_int = _number(int, "a whole number above 0", lambda value: value > 0)
+non_negative_int = _number(int, "a whole number of 0 or more", lambda value: value >= 0)
+positive_float = _number(float, "a number above 0", lambda value: value > 0)
+non_negative_float = _number(float, "a number of 0 or more", lambda value: value >= 0)
+fraction = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser with the shared options; `doc` is the script's docstring, shown by --help."""
+    epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
+    parser = _Parser(
+        description=doc, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
+    )
+    group = parser.add_argument_group("options of every script")
+    add = group.add_argument
+    add("--seed", type=non_negative_int, default=42, help="decides all randomness")
+    add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="processor")
+    add("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="numbers")
+    add("--threads", type=non_negative_int, default=0, help="CPU threads; 0: library default")
+    add("--data_dir", help="folder of the data sets (default: $DL_COURSE_DATA, else data/)")
+    add("--output_dir", default="outputs", help="folder that receives the run folder")
+    add("--run_name", help="name of the run folder (default: the time)")
+    add("--quick", action="store_true", help="the same experiment in at most 30 s on 2 cores")
+    add("--publish", action="store_true", help="maintainers: also write to results/, checkpoints/")
+    add("--log_level", choices=["debug", "info", "warning"], default="info", help="messages shown")
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    body: Callable[[argparse.Namespace, Run], None],
+    *,
+    script: str,
+    argv: Sequence[str] | None = None,
+    uses_torch: bool = True,
+) -> int:
+    """Parse the options, call `body(args, run)` inside a run folder, return the exit code.
+
+    `uses_torch=False` neither imports nor seeds PyTorch: such a script starts at once.
+    """
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=args.log_level.upper(), format="%(message)s")
+    try:
+        _prepare(args, uses_torch)
+        current = Run.start(args, script, argv=sys.argv[1:] if argv is None else list(argv))
+        body(args, current)
+        if not current.finished:
+            current.finish()
+        return 0
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{parser.prog}: stopped by Ctrl-C.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"{parser.prog}: cannot write{place}: {error.strerror}.", file=sys.stderr)
+        return 2
+
+
+def _prepare(args: argparse.Namespace, uses_torch: bool) -> None:
+    if args.quick and args.publish:
+        raise UserError("--quick results are too small to publish; leave out one of the two.")
+    from utils.seed import seed_everything
+
+    seed_everything(args.seed, with_torch=uses_torch)
+    if args.threads:
+        from utils.device import set_threads
+
+        set_threads(args.threads, with_torch=uses_torch)

@@ -1,0 +1,123 @@
+"""Reading and writing files so that a crash never leaves half a file behind.
+
+from utils.file_io_util import write_json, read_json
+write_json("outputs/a.json", {"accuracy": 0.97})
+read_json("outputs/a.json")["accuracy"]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from utils.errors import UserError
+
+
+@contextmanager
+def atomic_write(path: str | Path, binary: bool = False) -> Iterator[IO]:
+    """Open a temporary file beside `path`; it takes the name `path` only if the block succeeds.
+
+    A reader therefore sees the old file or the new one, never a part of the new one, whatever
+    happens in between (exception, Ctrl-C, power cut). Line ends are "\\n" on every system.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    text = {} if binary else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with os.fdopen(handle, "wb" if binary else "w", **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes private files
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NumPy scalars and arrays, tuples and paths become plain ones.
+
+    A non-finite float becomes None, because JSON has no NaN and no infinity.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalar or array, torch tensor
+        return plain(value.tolist())
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically."""
+    with atomic_write(path) as file:
+        json.dump(plain(value), file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file. UserError names the file if it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON: {error}.") from None
+
+
+def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
+    """Add one line to a JSON-lines file."""
+    with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(plain(record), ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
+    """Read a JSON-lines file as a list of records."""
+    with Path(path).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal checksum of a file, read in blocks."""
+    digest = hashlib.new(algorithm)
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def human_bytes(count: float) -> str:
+    """1536 -> '1.5 KiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024 or unit == "GiB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Make the folder `path` and prove that a file can be written in it; else UserError."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"cannot write to the folder {path} ({reason}); choose another with --output_dir."
+        ) from None
+    return path

@@ -1,0 +1,151 @@
+"""One look for all figures of the course.
+
+    fig, ax = plotting.subplots()
+    plotting.band(ax, steps, losses, "SGD")        # losses: (runs, steps)
+    run.save_figure(fig, "loss_curves")
+
+Figures are made without pyplot: no global state, no window, nothing at import. In a notebook a
+figure shows when it is the last expression of a cell, after `%matplotlib inline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from utils.file_io_util import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette (2008): told apart by readers with any form of colour blindness.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+MAX_PNG_BYTES = 200_000
+MAX_GIF_BYTES = 2_000_000
+
+
+def _style() -> dict[str, Any]:
+    from cycler import cycler
+
+    return {
+        "axes.prop_cycle": cycler(color=COLORS),
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": "medium",
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.6,
+        "image.cmap": "viridis",
+        "svg.hashsalt": "dl-course",  # the same figure gives the same file
+    }
+
+
+def subplots(
+    rows: int = 1, cols: int = 1, width: float = 6.4, height: float = 4.0, **options: Any
+) -> tuple[Figure, Any]:
+    """Like `plt.subplots`, in the course's style. `width` and `height` of the figure in inches."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_style()):
+        figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+        return figure, figure.subplots(rows, cols, **options)
+
+
+def band(
+    ax: Axes, x: Any, runs: Any, label: str, color: str | None = None, spread: str = "range"
+) -> None:
+    """Mean over runs as a line, and the range (or one standard deviation, "std") as a band.
+
+    `x` is (N,), `runs` is (R, N): one row a run.
+    """
+    runs = np.asarray(runs, dtype=float)  # (R, N)
+    mean = runs.mean(axis=0)  # (N,)
+    if spread == "std":
+        low, high = mean - runs.std(axis=0), mean + runs.std(axis=0)
+    else:
+        low, high = runs.min(axis=0), runs.max(axis=0)
+    (line,) = ax.plot(x, mean, label=label, color=color)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
+
+
+def confusion_matrix(ax: Axes, counts: Any, classes: Sequence[str]) -> None:
+    """Draw a confusion matrix: rows are true classes, columns predicted ones.
+
+    Colour is the share of the row, so that classes of different size compare; the text is counts.
+    """
+    counts = np.asarray(counts)  # (K, K)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    ax.grid(False)
+    ticks = range(len(classes))
+    long_names = max(len(name) for name in classes) > 3
+    ax.set_xticks(
+        ticks, classes, rotation=45 if long_names else 0, ha="right" if long_names else "center"
+    )
+    ax.set_yticks(ticks, classes)
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    for (row, col), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if share[row, col] > 0.5 else "black"
+            ax.text(col, row, str(count), ha="center", va="center", color=color, fontsize=7)
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG or SVG (by the suffix). A PNG over 200 kB is cut to 256 colours."""
+    import matplotlib
+
+    path = Path(path)
+    buffer = BytesIO()
+    options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {}
+    with matplotlib.rc_context(_style()):
+        figure.savefig(buffer, format=path.suffix[1:], **options)
+    content = buffer.getvalue()
+    if path.suffix == ".png" and len(content) > MAX_PNG_BYTES:
+        content = _fewer_colors(content)
+    with atomic_write(path, binary=True) as file:
+        file.write(content)
+
+
+def _fewer_colors(png: bytes) -> bytes:
+    from PIL import Image
+
+    buffer = BytesIO()
+    image = Image.open(BytesIO(png)).convert("RGB")
+    image.quantize(colors=256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def figure_to_array(figure: Figure) -> np.ndarray:
+    """The figure's pixels, (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_gif(frames: Sequence[np.ndarray], path: str | Path, fps: float = 8) -> None:
+    """Write (H, W, 3) uint8 frames as an endless GIF of at most 2 MB (shrunk until it fits)."""
+    from PIL import Image
+
+    images = [Image.fromarray(frame) for frame in frames]
+    while True:
+        palette = [image.quantize(colors=128, dither=Image.Dither.NONE) for image in images]
+        buffer = BytesIO()
+        options = {"save_all": True, "append_images": palette[1:], "loop": 0, "optimize": True}
+        palette[0].save(buffer, "gif", duration=round(1000 / fps), **options)
+        if buffer.tell() <= MAX_GIF_BYTES:
+            break
+        smaller = [round(side * 0.8) for side in images[0].size]
+        images = [image.resize(smaller, Image.Resampling.LANCZOS) for image in images]
+    with atomic_write(path, binary=True) as file:
+        file.write(buffer.getvalue())

@@ -1,0 +1,255 @@
+"""A run: one execution of a script, its folder, and what it leaves there.
+
+    outputs/<chapter>/<script>-<run_name or time>/
+        run.json         options, seed, versions, git commit, machine, wall time, memory, metrics
+        metrics.jsonl    a line a step or epoch, written by run.log(...)
+        *.png *.json     figures and results; with --publish also in the chapter's results/
+        *.pth *.npz      weights; with --publish also in the chapter's checkpoints/
+
+Scripts get a `Run` from `utils.cli.run`. What the READMEs show is read from the published JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.checkpoint import save_checkpoint
+from utils.file_io_util import append_jsonl, human_bytes, plain, writable_folder, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+REPO_ROOT = Path(__file__).resolve().parent.parent
+# Options that say where things lie on one machine; they are not part of what was measured.
+LOCAL_OPTIONS = ("data_dir", "output_dir", "run_name", "publish", "log_level")
+
+Column = tuple[str, str, str]
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """A table for the READMEs. Columns are (English title, Chinese title, format such as ".2f").
+
+    A cell is a number, a text, {"en": ..., "zh": ...}, or (mean, spread), shown as "mean ± spread".
+    """
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"a row has {len(row)} cells for {len(columns)} columns: {row}")
+    titles = [dict(zip(("en", "zh", "format"), column, strict=True)) for column in columns]
+    return {"columns": titles, "rows": plain([list(row) for row in rows])}
+
+
+class Run:
+    """The open run of a script; see the module's docstring."""
+
+    def __init__(self, args: argparse.Namespace, script: Path, folder: Path, argv: list[str]):
+        self.args, self.script, self.folder, self.argv = args, script, folder, argv
+        self.chapter_folder = script.parent
+        self.started = time.perf_counter()
+        self.files: list[str] = []
+        self.finished = False
+
+    @classmethod
+    def start(cls, args: argparse.Namespace, script: str, argv: list[str]) -> Run:
+        """Make the run folder; UserError if it cannot be written."""
+        path = Path(script).resolve()
+        name = args.run_name or time.strftime("%Y%m%d-%H%M%S")
+        base = Path(args.output_dir) / path.parent.name
+        folder = base / f"{path.stem}-{name}"
+        attempt = 2
+        while args.run_name is None and folder.exists():  # two runs in one second
+            folder, attempt = base / f"{path.stem}-{name}-{attempt}", attempt + 1
+        writable_folder(folder)
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        return cls(args, path, folder, argv)
+
+    @property
+    def quick(self) -> bool:
+        return self.args.quick
+
+    @property
+    def data_dir(self) -> str | None:
+        return self.args.data_dir
+
+    @property
+    def device(self) -> torch.device:
+        """The device chosen with --device."""
+        from utils.device import pick_device
+
+        return pick_device(self.args.device)
+
+    def autocast(self) -> AbstractContextManager:
+        """The number format chosen with --precision, as a context for the forward pass."""
+        from utils.device import autocast
+
+        return autocast(self.device, self.args.precision)
+
+    def log(self, **values: Any) -> None:
+        """Add a line to metrics.jsonl."""
+        append_jsonl(self.folder / "metrics.jsonl", values)
+
+    def save_figure(self, figure: Figure, name: str, svg: bool = False) -> None:
+        """Save a figure as PNG (or as SVG, for line art)."""
+        from utils.plotting import save_figure
+
+        for path in self._targets("results", f"{name}.{'svg' if svg else 'png'}"):
+            save_figure(figure, path)
+
+    def save_gif(self, frames: Sequence[Any], name: str, fps: float = 8) -> None:
+        """Save figures or (H, W, 3) uint8 arrays as an animated GIF."""
+        from utils.plotting import figure_to_array, save_gif
+
+        arrays = [frame if hasattr(frame, "shape") else figure_to_array(frame) for frame in frames]
+        for path in self._targets("results", f"{name}.gif"):
+            save_gif(arrays, path, fps)
+
+    def save_result(
+        self,
+        name: str,
+        metrics: dict[str, Any],
+        tables: dict[str, Any] | None = None,
+        seeds: Sequence[int] = (),
+    ) -> None:
+        """Save what was measured as <name>.json; the READMEs' tables and numbers come from it."""
+        result = {"name": name, "metrics": metrics, "tables": tables or {}, "seeds": list(seeds)}
+        result |= self._facts()
+        for path in self._targets("results", f"{name}.json"):
+            write_json(path, result)
+
+    def save_checkpoint(
+        self,
+        name: str,
+        state: dict[str, Any],
+        *,
+        architecture: dict[str, Any],
+        dataset: str,
+        metrics: dict[str, float],
+        task: str,
+        **facts: Any,
+    ) -> None:
+        """Save weights with what is needed to rebuild, judge and repeat them (the model card)."""
+        for path in self._targets(self._checkpoint_folder(), name):
+            save_checkpoint(
+                path,
+                state,
+                architecture=architecture,
+                dataset=dataset,
+                metrics=metrics,
+                task=task,
+                **facts,
+                **self._facts(),
+            )
+
+    def finish(self, metrics: dict[str, Any] | None = None, next_command: str = "") -> None:
+        """Write run.json; print the final metrics, the files written and what to try next."""
+        self.finished = True
+        facts = {"metrics": metrics or {}, "files": self.files, "next_command": next_command}
+        facts |= self._facts() | {"peak_memory_bytes": peak_memory_bytes()}
+        write_json(self.folder / "run.json", facts)
+        for key, value in (metrics or {}).items():
+            print(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
+        print(
+            f"\n{facts['wall_seconds']:.1f} s, {human_bytes(facts['peak_memory_bytes'])} of memory"
+        )
+        print(f"written to {self.folder}: {', '.join([*self.files, 'run.json'])}")
+        if next_command:
+            print(f"try next: {next_command}")
+
+    def _targets(self, published_folder: str, file_name: str) -> list[Path]:
+        if file_name not in self.files:
+            self.files.append(file_name)
+        published = [self.chapter_folder / published_folder / file_name]
+        return [self.folder / file_name] + (published if self.args.publish else [])
+
+    def _checkpoint_folder(self) -> str:
+        manifest = self.chapter_folder / "chapter.toml"
+        if not manifest.exists():
+            return "checkpoints"
+        return read_toml(manifest).get("checkpoint_folder", "checkpoints")
+
+    def _facts(self) -> dict[str, Any]:
+        options = {k: v for k, v in vars(self.args).items() if k not in LOCAL_OPTIONS}
+        return {
+            "command": self._command(),
+            "options": options,
+            "seed": self.args.seed,
+            "wall_seconds": round(time.perf_counter() - self.started, 2),
+            "environment": environment(),
+        }
+
+    def _command(self) -> str:
+        """The command that repeats this run: without the options that name local folders."""
+        words, kept = iter(self.argv), []
+        for word in words:
+            option, _, value = word.removeprefix("--").partition("=")
+            if not (word.startswith("--") and option in LOCAL_OPTIONS):
+                kept.append(word)
+            elif not value and option != "publish":
+                next(words, None)  # the option's value is the next word
+        return shlex.join(["python", f"{self.chapter_folder.name}/{self.script.name}", *kept])
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file (tomllib came with Python 3.11)."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:
+        import tomli as tomllib
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def environment() -> dict[str, Any]:
+    """What a number depends on besides the code: versions, processor, commit."""
+    packages = ("torch", "torchvision", "numpy", "scikit-learn")
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "versions": versions,
+        "system": platform.system(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "commit": git_commit(),
+    }
+
+
+def processor_name() -> str:
+    """The processor as the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def git_commit() -> str:
+    """Short commit of the checkout, with "+" if files differ from it; "unknown" without git."""
+    try:
+        command = ["git", "-C", str(REPO_ROOT), "describe", "--always", "--dirty=+", "--abbrev=10"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident memory this process has had; 0 where the system does not tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024  # macOS counts bytes, Linux KiB
