@@ -1,0 +1,41 @@
+"""The snippets of utils/README.md run as they stand, and the toolbox's public names stay."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "utils" / "README.md"
+SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+PUBLIC = {
+    "utils.cli": "UserError fraction make_parser non_negative_float non_negative_int "
+    "positive_float positive_int progress run",
+    "utils.run": "Run environment read_toml table",
+    "utils.checkpoint": "CheckpointError load_checkpoint load_state save_checkpoint",
+    "utils.device": "autocast pick_device set_threads synchronize",
+    "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes plain read_json "
+    "read_jsonl writable_folder write_json",
+    "utils.model_summary": "summary",
+    "utils.plotting": "COLORS band confusion_matrix figure_to_array save_figure save_gif subplots",
+    "utils.seed": "generator seed_everything",
+    "utils.timer": "Timer",
+    "utils.datasets": "ImageData load names",
+}
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_snippet_runs(tmp_path, number):
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_stay(module):
+    missing = set(PUBLIC[module].split()) - set(dir(importlib.import_module(module)))
+    assert not missing, f"{module} lost {missing}: deprecate a public name, do not remove it"

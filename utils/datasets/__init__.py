@@ -1,0 +1,15 @@
+"""Data sets of the course, as NumPy arrays: the same fixed, disjoint splits for every chapter.
+
+    from utils import datasets
+    data = datasets.load("digits")                  # embedded: needs no file and no network
+    data.train.images, data.train.labels            # (N, H, W) uint8, (N,) int64
+    x = data.standardise(data.train.images)         # (N, H, W) float32, mean 0, deviation 1
+
+`python -m utils.datasets list` shows what is there, `download NAME` fetches, `show NAME` draws.
+Tables are in `utils.datasets.tables`, curves and point clouds in `utils.datasets.toy`.
+"""
+
+from utils.datasets.images import ImageData, Split, catalogue, load, load_digits_split, names
+from utils.datasets.lookup import data_root
+
+__all__ = ["ImageData", "Split", "catalogue", "data_root", "load", "load_digits_split", "names"]
