@@ -61,7 +61,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --durations=15
 
 notebooks: $(VENV)/.setup-dev
-	for f in chapter_*/walkthrough.py; do MPLBACKEND=agg $(BIN)/jupytext --to ipynb --execute $$f || exit 1; done
+	for f in chapter_*/walkthrough.py; do MPLBACKEND=agg $(BIN)/jupytext --to ipynb --execute --set-kernel python3 $$f || exit 1; done
 
 clean:
 	rm -rf outputs .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Ours against the framework's, in the same process: `python -m benchmarks --help`."""

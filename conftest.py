@@ -1,0 +1,18 @@
+"""The fixture `ex` for the exercise graders: `pytest chapter_01_tensor_autograd/exercises`.
+
+It is the learner's `exercises.py` beside the grader, or with `DL_COURSE_EXERCISES=solutions` in the
+environment the solutions.
+"""
+
+import os
+from types import ModuleType
+
+import pytest
+
+from course.check import load_module
+
+
+@pytest.fixture
+def ex(request: pytest.FixtureRequest) -> ModuleType:
+    name = os.environ.get("DL_COURSE_EXERCISES", "exercises")
+    return load_module(request.path.parent / f"{name}.py")

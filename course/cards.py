@@ -1,0 +1,126 @@
+"""Model cards: what is known about each file of shipped weights, read from the file itself.
+
+`python -m course sync` writes them into `checkpoints/README.md` of each chapter, in both languages,
+and a shorter table into the chapter's README.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from course.blocks import markdown_table, show
+from course.manifest import Chapter
+from utils.errors import UserError
+
+HEADERS = {
+    "en": "File|Task|Data set|Parameters|Size|Metrics",
+    "zh": "文件|任务|数据集|参数量|大小|指标",
+}
+FACTS = [  # (key in the checkpoint, English, Chinese)
+    ("task", "Task", "任务"),
+    ("dataset", "Data set", "数据集"),
+    ("architecture", "Architecture", "结构"),
+    ("metrics", "Metrics", "指标"),
+    ("card_note", "Note", "说明"),
+    ("seed", "Seed", "随机种子"),
+]
+HINTS = {
+    "en": "`python -m course sync` made this page from the files themselves;"
+    " `python -m course verify` measures them again.",
+    "zh": "本页由 `python -m course sync` 根据权重文件生成；"
+    "`python -m course verify` 会重新评估它们。",
+}
+
+
+def card_table(chapter: Chapter, language: str, beside: Path) -> str:
+    """A row for each checkpoint; links are relative to the folder `beside`."""
+    rows = []
+    for name, path, content in _read(chapter):
+        link = path.relative_to(beside).as_posix()
+        rows.append(
+            [
+                f"[`{name}`]({link})",
+                show(content.get("task", ""), "s", language),
+                str(content["dataset"]),
+                f"{parameter_count(content['state']):,}",
+                _size(path),
+                metrics_text(content["metrics"]),
+            ]
+        )
+    return markdown_table(HEADERS[language].split("|"), rows, "lllrrl")
+
+
+def cards(chapter: Chapter) -> str:
+    """The whole text of the checkpoint folder's README.md."""
+    folder = chapter.folder / chapter.checkpoint_folder
+    parts = []
+    for language, title in (
+        ("en", f"# Model cards: {chapter.title}"),
+        ("zh", f"# 模型卡片：{chapter.title_zh}"),
+    ):
+        parts += [title, HINTS[language], card_table(chapter, language, folder)]
+        for checkpoint, (name, _, content) in zip(chapter.checkpoints, _read(chapter), strict=True):
+            parts += [f"## {name}" if language == "en" else f"## {name}（中文）"]
+            parts += [_facts(content, checkpoint.command, language)]
+    return "\n\n".join(parts) + "\n"
+
+
+def parameter_count(state: Any) -> int:
+    """Number of elements in all tensors or arrays of a (nested) state."""
+    if isinstance(state, dict):
+        return sum(parameter_count(part) for part in state.values())
+    if isinstance(state, list | tuple):
+        return sum(parameter_count(part) for part in state)
+    count = getattr(state, "numel", None)  # a torch tensor; an array has .size
+    return count() if callable(count) else int(getattr(state, "size", 0))
+
+
+def metrics_text(metrics: dict[str, Any]) -> str:
+    """accuracy 0.9731, rmse 0.05"""
+    return ", ".join(f"{name} {show(value, '.4g', 'en')}" for name, value in metrics.items())
+
+
+def _read(chapter: Chapter) -> list[tuple[str, Path, dict[str, Any]]]:
+    """(file name, path, content) of each checkpoint in the manifest."""
+    from utils.checkpoint import load_checkpoint
+
+    found = []
+    for checkpoint in chapter.checkpoints:
+        path = chapter.folder / checkpoint.file
+        if not path.is_file():
+            raise UserError(f"{chapter.name}/chapter.toml: {checkpoint.file} does not exist.")
+        found.append((path.name, path, load_checkpoint(path)))
+    return found
+
+
+def _facts(content: dict[str, Any], command: str, language: str) -> str:
+    """The card of one file, as a list."""
+    lines = []
+    for key, en, zh in FACTS:
+        if content.get(key) not in (None, "", {}):
+            fact = content[key]
+            if key == "metrics":
+                fact = metrics_text(fact)
+            elif isinstance(fact, dict) and set(fact) != {"en", "zh"}:
+                fact = ", ".join(f"{name} = {part}" for name, part in fact.items())
+            lines.append((en if language == "en" else zh, show(fact, "s", language)))
+    lines.append(("Command", f"`{command}`") if language == "en" else ("命令", f"`{command}`"))
+    lines.append(_made_on(content, language))
+    mark = ": " if language == "en" else "："
+    return "\n".join(f"- {title}{mark}{text}" for title, text in lines)
+
+
+def _made_on(content: dict[str, Any], language: str) -> tuple[str, str]:
+    """Wall time, processor and versions of the run that made the file."""
+    machine = content.get("environment", {})
+    versions = machine.get("versions", {})
+    parts = [f"{content['wall_seconds']:.0f} s"] if "wall_seconds" in content else []
+    parts += [machine["processor"]] if machine.get("processor") else []
+    parts += [
+        f"{name} {versions[name]}" for name in ("python", "numpy", "torch") if name in versions
+    ]
+    return ("Made in" if language == "en" else "训练环境", ", ".join(parts) or "–")
+
+
+def _size(path: Path) -> str:
+    """KiB with one digit: the same text on every machine."""
+    return f"{path.stat().st_size / 1024:,.1f} KiB"

@@ -1,0 +1,190 @@
+"""The facts of each chapter, read from its `chapter.toml`.
+
+Everything that the runner, the README tables and the command tests know about a chapter comes from
+here. A mistake in a manifest is reported with the file and the key, as a `ManifestError`:
+
+    chapters = load_chapters()              # every chapter_NN_* folder that has a chapter.toml
+    chapters[0].scripts[0].command          # "python chapter_01_tensor_autograd/autograd.py"
+"""
+
+import re
+import shlex
+import sys
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = re.compile(r"chapter_(\d\d)_[a-z0-9_]+")
+Entry = TypeVar("Entry")
+
+
+class ManifestError(UserError):
+    """A TOML file of the course that cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """One documented command of a chapter."""
+
+    file: str
+    shows: str
+    shows_zh: str
+    data: str
+    data_zh: str
+    minutes: float  # measured on 2 CPU cores with the default options
+    args: str = ""
+    tour: bool = False
+    writes: tuple[str, ...] = ()  # file names in the run folder
+    needs: str = "embedded"  # or the name of a standard data set, as "mnist"
+    chapter: str = ""  # the chapter's folder, filled in on loading
+
+    @property
+    def path(self) -> str:
+        return f"{self.chapter}/{self.file}"
+
+    @property
+    def command(self) -> str:
+        return f"python {self.path} {self.args}".strip()
+
+    def argv(self, *extra: str) -> list[str]:
+        """The command as a list for `subprocess`, run from the repository root."""
+        return [sys.executable, self.path, *shlex.split(self.args), *extra]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One shipped file of trained weights and how to measure it again."""
+
+    file: str
+    evaluate: str  # "package.module:function", called as function(path, data_dir)
+    command: str
+    tolerance: float = 0.001
+    needs: str = "embedded"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A published picture for the gallery of the top-level README."""
+
+    image: str
+    caption: str
+    caption_zh: str
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter folder with everything its manifest says."""
+
+    number: int
+    title: str
+    title_zh: str
+    summary: str
+    summary_zh: str
+    hours: float
+    checkpoint_folder: str = "checkpoints"
+    scripts: tuple[Script, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    gallery: tuple[Picture, ...] = ()
+    folder: Path = Path()
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def minutes(self) -> float:
+        return sum(script.minutes for script in self.scripts)
+
+
+def load_chapters(root: Path = ROOT, numbers: list[int] | None = None) -> list[Chapter]:
+    """The chapters present under `root`, in order; `numbers` keeps only those."""
+    folders = [path.parent for path in sorted(root.glob("chapter_*/chapter.toml"))]
+    chapters = [load_chapter(folder) for folder in folders if FOLDER.fullmatch(folder.name)]
+    for number in numbers or []:
+        if number not in [chapter.number for chapter in chapters]:
+            present = ", ".join(str(chapter.number) for chapter in chapters) or "none"
+            raise UserError(f"There is no chapter {number} here; the chapters present: {present}.")
+    return [chapter for chapter in chapters if not numbers or chapter.number in numbers]
+
+
+def load_chapter(folder: Path) -> Chapter:
+    """Read and check one manifest."""
+    path = folder / "chapter.toml"
+    where = f"{folder.name}/{path.name}"
+    facts = read_toml(path)
+    inner: dict[str, Any] = {"folder": folder}
+    kinds = {"scripts": Script, "checkpoints": Checkpoint, "gallery": Picture}
+    for key, kind in kinds.items():
+        inner[key] = tuple(_entries(kind, facts.pop(key, []), where, key, folder))
+    chapter = _build(Chapter, facts, where, inner)
+    if int(FOLDER.fullmatch(folder.name)[1]) != chapter.number:
+        raise ManifestError(f"{where}: key 'number' is {chapter.number}, but the folder differs.")
+    return chapter
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; a syntax error names the file, line and column."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:  # the same parser, before it joined the standard library
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # a TOMLDecodeError or UnicodeDecodeError
+        raise ManifestError(f"{path.parent.name}/{path.name}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def read_entries(path: Path, key: str, kind: type[Entry]) -> list[Entry]:
+    """The `[[key]]` tables of a TOML file as dataclasses (terms.toml, notation.toml)."""
+    where = f"{path.parent.name}/{path.name}"
+    facts = read_toml(path)
+    entries = list(_entries(kind, facts.pop(key, []), where, key, path.parent))
+    if facts:
+        raise ManifestError(f"{where}: unknown key '{next(iter(facts))}'; expected [[{key}]].")
+    return entries
+
+
+def _entries(kind: type[Entry], tables: Any, where: str, key: str, folder: Path) -> list[Entry]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ManifestError(f"{where}: '{key}' must be written as [[{key}]] tables.")
+    built = []
+    for index, table in enumerate(tables, start=1):
+        place = f"{where}, [[{key}]] number {index}"
+        built.append(_build(kind, table, place, {"chapter": folder.name} if kind is Script else {}))
+        if kind is Script and not (folder / built[-1].file).is_file():
+            raise ManifestError(f"{place}: key 'file': {built[-1].file} does not exist.")
+    return built
+
+
+def _build(kind: type[Entry], facts: dict[str, Any], where: str, extra: dict[str, Any]) -> Entry:
+    """A dataclass from a TOML table, after checking that keys and types are as declared."""
+    declared = {field.name: field for field in fields(kind) if field.name not in extra}
+    for key in facts:
+        if key not in declared:
+            raise ManifestError(f"{where}: unknown key '{key}'; known: {', '.join(declared)}.")
+    for name, field in declared.items():
+        if name in facts:
+            facts[name] = _typed(facts[name], field.type, f"{where}: key '{name}'")
+        elif field.default is MISSING:
+            raise ManifestError(f"{where}: key '{name}' is missing.")
+    return kind(**facts, **extra)
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the declared type, or a `ManifestError`."""
+    if kind == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise ManifestError(f"{where} must be a list of strings, not {value!r}.")
+    accepted = (int, float) if kind is float else (kind,)
+    if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+        names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+        raise ManifestError(f"{where} must be {names[kind]}, not {value!r}.")
+    if kind in (int, float) and value < 0:
+        raise ManifestError(f"{where} must not be negative, but is {value!r}.")
+    return value

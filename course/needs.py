@@ -1,0 +1,37 @@
+"""Is the data that a script or a checkpoint needs on this machine?
+
+`needs` in a chapter.toml is "embedded" (always there), the name of a standard data set ("mnist",
+"fashion_mnist"), or a folder below the data folder ("house_prices").
+"""
+
+from pathlib import Path
+
+
+def standard_sets() -> list[str]:
+    """The data sets that `python -m utils.datasets download` knows."""
+    from utils.datasets.registry import SOURCES
+
+    return list(SOURCES)
+
+
+def folder_of(needs: str, data_dir: str | None = None) -> Path | None:
+    """Where the data lies; None if it is missing."""
+    from utils.datasets.lookup import data_root, find_folder
+    from utils.datasets.registry import SOURCES
+
+    if needs in SOURCES:
+        return find_folder(SOURCES[needs], data_dir)
+    folder = data_root(data_dir) / needs
+    return folder if folder.is_dir() else None
+
+
+def lack_of(needs: str, data_dir: str | None = None) -> str:
+    """Empty if the data is there, else what is missing and what to do."""
+    if needs == "embedded" or folder_of(needs, data_dir):
+        return ""
+    from utils.datasets.lookup import data_root, download_command
+    from utils.datasets.registry import SOURCES
+
+    if needs in SOURCES:
+        return f"needs {needs}: {download_command(SOURCES[needs], data_dir)}"
+    return f"needs {needs}: put its files into {data_root(data_dir) / needs}"
