@@ -60,8 +60,15 @@ format: $(VENV)/.setup-dev
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --durations=15
 
+# The second command drops the wall-clock times of each cell, so that a rebuilt notebook differs
+# only where its content does.
 notebooks: $(VENV)/.setup-dev
-	for f in chapter_*/walkthrough.py; do MPLBACKEND=agg $(BIN)/jupytext --to ipynb --execute --set-kernel python3 $$f || exit 1; done
+	for f in chapter_*/walkthrough.py; do \
+	  MPLBACKEND=agg $(BIN)/jupytext --to ipynb --execute --set-kernel python3 $$f && \
+	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --inplace \
+	    --ClearMetadataPreprocessor.enabled=True \
+	    --ClearMetadataPreprocessor.clear_notebook_metadata=False $${f%.py}.ipynb || exit 1; \
+	done
 
 clean:
 	rm -rf outputs .pytest_cache .ruff_cache .hypothesis

@@ -223,7 +223,7 @@ def result_tables(scalar_walk: list[list], tensors: list[list]) -> dict:
         ("dL/dparent so far", "dL/d父节点（累计）", "g"),
     ]
     gradients = [
-        ("Leaf", "叶子", "s"),
+        ("Leaf", "叶节点", "s"),
         ("Shape", "形状", "s"),
         ("Largest gradient", "最大梯度", ".4f"),
         ("Largest difference from PyTorch", "与 PyTorch 的最大差", ".0e"),

@@ -6,17 +6,18 @@ again, one segment at a time, when the backward pass arrives there. For n layers
 
     memory(k) = a * (n / k + k),        smallest at k = sqrt(n), where it is 2 a sqrt(n),
 
-and the price is one more forward pass: about 1/3 more time, since backward costs about two
-forwards. Two things make a checkpoint correct: the recomputation must see the same random numbers
-(dropout!), and the parameters inside the segment must receive their gradients.
+and the price is one more forward pass. For matrix products that is 1/3 more time, since their
+backward costs two forwards; tanh is dearer forward than backward, so here it is more. Two things
+make a checkpoint correct: the recomputation must see the same random numbers (dropout!), and the
+parameters inside the segment must receive their gradients.
 
 Paper: Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost" (2016).
 
     python chapter_01_tensor_autograd/checkpointing.py            # 60 s
     python chapter_01_tensor_autograd/checkpointing.py --quick    # 5 s
 
-Expected: gradients equal to the last bit, with dropout; at depth 64 about a quarter of the
-activation memory, for about 1.3 times the time of a training step.
+Expected: gradients equal to the last bit, with dropout; at depth 64 less than a third of the
+memory, for about 1.4 times the time of a training step: 1 + the forward pass's share of it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from torch.utils import checkpoint as torch_checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from utils import cli, plotting
+from chapter_01_tensor_autograd.checkpointing_figures import depth_figure, length_figure
+from utils import cli
 from utils.device import synchronize
 from utils.run import Run, table
 
@@ -190,6 +192,20 @@ def step_seconds(
     return seconds.min(axis=2)
 
 
+def forward_share(layers: nn.ModuleList, x: Tensor, repeats: int) -> float:
+    """Share of a plain step that the forward pass takes: what recomputing it should cost."""
+    shares = []
+    for _ in range(repeats):
+        start = perf_counter()
+        loss = plain(layers, x, 0).square().mean()
+        synchronize(x.device)
+        middle = perf_counter()
+        loss.backward()
+        synchronize(x.device)
+        shares.append((middle - start) / (perf_counter() - start))
+    return float(np.median(shares))
+
+
 def compare_gradients(seed: int, device: torch.device) -> dict[str, float]:
     """Largest difference of any gradient from the plain step's, with dropout 0.2."""
     layers = make_layers(depth=8, width=64, dropout=0.2).to(device)
@@ -225,58 +241,14 @@ def measure_depths(depths: list[int], args: Namespace, x: Tensor) -> dict[str, n
     return {"memory": memory, "seconds": seconds}
 
 
-def measure_lengths(lengths: list[int], args: Namespace, x: Tensor) -> dict[str, np.ndarray]:
+def measure_lengths(lengths: list[int], args: Namespace, x: Tensor) -> dict:
     """The same for our checkpoints at one depth over the segment length; the last job is plain."""
     layers = make_layers(args.depth, args.width).to(x.device)
     jobs = [(ours, length) for length in lengths] + [(plain, 0)]
     memory = np.array([peak_bytes(forward, layers, x, length) for forward, length in jobs])
-    return {"memory": memory, "seconds": step_seconds(jobs, layers, x, args.repeats)}
-
-
-# ------------------------------------------------------------------------------- figures
-
-
-def depth_figure(depths: list[int], result: dict[str, np.ndarray], unit: float):
-    """Memory and time over depth; `unit` is the size of one layer's activation in MiB."""
-    figure, (left, right) = plotting.subplots(1, 2, width=9.6, height=4.0)
-    styles = ["o-", "s-", "x--"]
-    for row, (name, style) in enumerate(zip(VARIANTS, styles, strict=True)):
-        left.plot(depths, result["memory"][row] / 2**20, style, label=name)
-        plotting.band(right, depths, result["seconds"][row].T * 1e3, name)
-    smooth = np.linspace(depths[0], depths[-1], 200)
-    left.plot(smooth, smooth * unit, ":", color="gray", label="a n")
-    left.plot(smooth, 2 * np.sqrt(smooth) * unit, "-.", color="gray", label="2 a sqrt(n)")
-    left.set_ylabel("memory at the peak (MiB)")
-    right.set_ylabel("time of forward + backward (ms)")
-    for ax in (left, right):
-        ax.set_xlabel("depth n (layers)")
-        ax.legend(fontsize=8)
-        ax.set_ylim(bottom=0)
-    left.set_title("memory, segments of sqrt(n) layers")
-    right.set_title("time (band: range over repetitions)")
-    return figure
-
-
-def length_figure(lengths: list[int], depth: int, result: dict[str, np.ndarray], unit: float):
-    figure, (left, right) = plotting.subplots(1, 2, width=9.6, height=4.0)
-    memory, seconds = result["memory"] / 2**20, result["seconds"] * 1e3
-    smooth = np.geomspace(1, depth, 200)
-    left.plot(smooth, (depth / smooth + smooth) * unit, "-.", color="gray", label="a (n/k + k)")
-    left.plot(lengths, memory[:-1], "o", label="measured")
-    left.axhline(memory[-1], color=plotting.COLORS[1], linestyle="--", label="no checkpoints")
-    left.axvline(math.sqrt(depth), color="gray", linewidth=0.8, label="k = sqrt(n)")
-    plotting.band(right, lengths, seconds[:-1].T, "checkpoints, ours")
-    base = seconds[-1].mean()
-    right.axhline(base, color=plotting.COLORS[1], linestyle="--", label="no checkpoints")
-    right.axhline(base * 4 / 3, color="gray", linestyle=":", label="4/3 of it")
-    left.set_ylabel("memory at the peak (MiB)")
-    right.set_ylabel("time of forward + backward (ms)")
-    for ax in (left, right):
-        ax.set_xscale("log", base=2)
-        ax.set_xlabel(f"segment length k (of n = {depth} layers)")
-        ax.set_ylim(bottom=0)
-        ax.legend(fontsize=8)
-    return figure
+    share = forward_share(layers, x, 3 * args.repeats)
+    seconds = step_seconds(jobs, layers, x, args.repeats)
+    return {"memory": memory, "seconds": seconds, "forward_share": share}
 
 
 # ----------------------------------------------------------------------------- the script
@@ -313,6 +285,7 @@ def collect_metrics(depths, lengths, by_depth, by_length, differences) -> dict:
         "time_ratio_ours_std": (seconds[1] / seconds[0]).std(),
         "time_ratio_torch": (seconds[2] / seconds[0]).mean(),
         "time_ratio_torch_std": (seconds[2] / seconds[0]).std(),
+        "predicted_time_ratio": 1 + by_length["forward_share"],
         "best_segment_length": lengths[int(np.argmin(by_length["memory"][:-1]))],
         "segment_mebibytes": dict(
             zip(lengths, (by_length["memory"][:-1] / 2**20).tolist(), strict=True)
@@ -352,7 +325,7 @@ def experiment(args: Namespace, run: Run) -> None:
     by_depth = measure_depths(depths, args, x)
     lengths = [2**i for i in range(int(math.log2(args.depth)) + 1)]
     by_length = measure_lengths(lengths, args, x)
-    run.save_figure(depth_figure(depths, by_depth, unit), "checkpointing_depth")
+    run.save_figure(depth_figure(depths, [*VARIANTS], by_depth, unit), "checkpointing_depth")
     run.save_figure(length_figure(lengths, args.depth, by_length, unit), "checkpointing_segments")
     metrics = collect_metrics(depths, lengths, by_depth, by_length, differences)
     run.save_result("checkpointing", metrics, {"main": depth_table(depths, by_depth)})

@@ -9,14 +9,18 @@ with autocast(device, "bf16"):
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-
-import torch
+from typing import TYPE_CHECKING
 
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    import torch  # imported where it is used: scripts without PyTorch start at once
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` takes CUDA, else Apple's MPS, else the CPU. UserError for a device that is absent."""
+    import torch
+
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -37,6 +41,8 @@ def autocast(device: torch.device, precision: str = "auto") -> AbstractContextMa
     `auto` is bf16 on a CUDA device that supports it and fp32 elsewhere: on a CPU, bf16 pays for
     convolutions and large matrices only, so scripts that have them choose it themselves.
     """
+    import torch
+
     if precision == "auto":
         fast_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16" if fast_bf16 else "fp32"
@@ -48,6 +54,8 @@ def autocast(device: torch.device, precision: str = "auto") -> AbstractContextMa
 
 def synchronize(device: torch.device | str) -> None:
     """Wait until an accelerator has finished: without this, a clock measures only the launch."""
+    import torch
+
     kind = torch.device(device).type
     if kind == "cuda":
         torch.cuda.synchronize()
@@ -67,4 +75,6 @@ def set_threads(count: int, with_torch: bool = True) -> None:
 
     threadpool_limits(limits=count)
     if with_torch:
+        import torch
+
         torch.set_num_threads(count)
