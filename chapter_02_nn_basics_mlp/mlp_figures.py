@@ -1,0 +1,121 @@
+"""The figures of mlp.py: the fit with its band, three surfaces, and the world outside the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chapter_02_nn_basics_mlp.mlp_data import Points, Problem
+from utils import plotting
+
+
+def fit_figure(problem: Problem, points: Points, predictions: np.ndarray, floor: float) -> Any:
+    """Truth, points and the range of the fits. predictions (R, G): one row a seed."""
+    x = problem.grid()
+    truth = problem.truth(x)
+    fig, (top, bottom) = plotting.subplots(
+        2, 1, height=5.6, sharex=True, gridspec_kw={"height_ratios": [3, 1.3]}
+    )
+    top.plot(points.x, points.y, ".", color="#999999", ms=3.5, label="noisy points (first seed)")
+    top.plot(x, truth, "--", color="black", label="true function")
+    plotting.band(top, x[:, 0], predictions, f"MLP, {len(predictions)} seeds: mean and range")
+    top.set(ylabel="y", title=f"{problem.mode}: {len(points.x)} points, noise {problem.noise}")
+    top.legend(loc="upper left", fontsize=8)
+    plotting.band(bottom, x[:, 0], predictions - truth, "error")
+    bottom.axhspan(-floor, floor, color="#999999", alpha=0.25, label="noise-limited RMSE")
+    bottom.set(xlabel="x", ylabel="fit - truth")
+    bottom.legend(loc="upper right", fontsize=8, ncols=2)
+    return fig
+
+
+def surface_figure(problem: Problem, side: int, predictions: np.ndarray) -> Any:
+    """True, predicted and error surface of the first seed. predictions (R, side^2)."""
+    truth = problem.truth(problem.grid(side)).reshape(side, side)
+    predicted = predictions[0].reshape(side, side)
+    error = predicted - truth
+    axis = problem.grid(side)[:side, 0]
+    fig, axes = plotting.subplots(
+        2, 3, width=10.5, height=7.0, gridspec_kw={"height_ratios": [1.2, 1]}
+    )
+    panels = [("true", truth), ("predicted (first seed)", predicted), ("predicted - true", error)]
+    height, worst = np.abs(truth).max(), np.abs(error).max()
+    for column, (title, values) in enumerate(panels):
+        limit, cmap = (worst, "RdBu_r") if column == 2 else (height, "viridis")
+        _relief(fig, axes[0, column], axis, values, (limit, cmap), title)
+        image = axes[1, column].pcolormesh(
+            axis, axis, values, cmap=cmap, vmin=-limit, vmax=limit, shading="nearest"
+        )
+        axes[1, column].grid(False)
+        axes[1, column].set(xlabel="x", ylabel="y", aspect="equal")
+        fig.colorbar(image, ax=axes[1, column], shrink=0.7, label="z")
+    return fig
+
+
+def _relief(fig: Any, flat: Any, axis: np.ndarray, values: np.ndarray, look: tuple, title: str):
+    limit, cmap = look
+    place = flat.get_subplotspec()
+    flat.remove()
+    ax = fig.add_subplot(place, projection="3d")
+    x, y = np.meshgrid(axis, axis)
+    ax.plot_surface(x, y, values, cmap=cmap, vmin=-limit, vmax=limit, linewidth=0, rcount=45)
+    ax.set(title=title, xlabel="x", ylabel="y", zlim=(-limit, limit))
+    ax.tick_params(labelsize=7)
+    ax.set_box_aspect(None, zoom=1.35)
+
+
+def outside_figure(problem: Problem, points: Points, fits: dict[str, tuple]) -> Any:
+    """A panel a kind of network. fits: kind -> (predictions (R, G), title)."""
+    x = everywhere(problem)[:, 0]
+    rows = len(fits) // 2 + 1  # at least one free place, for the legend
+    fig, axes = plotting.subplots(
+        rows, 2, width=9.6, height=1 + 2.2 * rows, sharex=True, sharey=True, squeeze=False
+    )
+    colors = plotting.COLORS
+    for ax, (predictions, title), color in zip(axes.flat, fits.values(), colors, strict=False):
+        ax.axvspan(points.x.min(), points.x.max(), color="#BBBBBB", alpha=0.3, lw=0)
+        ax.plot(x, problem.truth(x[:, None]), "--", color="black", lw=1)
+        plotting.band(ax, x, predictions, "fit", color=color)
+        ax.set(title=title, ylim=(-3, 3))
+        ax.set(xlabel="x", ylabel="y")
+        ax.tick_params(labelbottom=True)
+    for ax in axes.flat[len(fits) :]:
+        ax.set_axis_off()
+    _outside_legend(axes.flat[len(fits)])
+    return fig
+
+
+def _outside_legend(ax: Any) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [
+        (Line2D([], [], color="black", ls="--", lw=1), "true function"),
+        (
+            Line2D([], [], color=plotting.COLORS[0]),
+            "fit: mean over the seeds (colour: the network)",
+        ),
+        (Patch(color=plotting.COLORS[0], alpha=0.18), "fit: range over the seeds"),
+        (Patch(color="#BBBBBB", alpha=0.3), "range of the training points"),
+    ]
+    ax.legend(*zip(*handles, strict=True), loc="center", fontsize=9)
+
+
+def everywhere(problem: Problem) -> np.ndarray:
+    """Inside and outside of the training range, in order: (G, 1)."""
+    return np.sort(np.concatenate([problem.grid(), problem.outside()]), axis=0)
+
+
+def curve_figure(histories: dict[str, np.ndarray], noise: float) -> Any:
+    """Training and validation error. histories: kind -> (R, E, 3), columns epoch, train, val."""
+    fig, ax = plotting.subplots(height=3.6)
+    for (kind, history), color in zip(histories.items(), plotting.COLORS, strict=False):
+        epochs = history[0, :, 0]
+        label = kind.replace("_", " ")
+        plotting.band(ax, epochs, history[:, :, 2], f"{label}, validation", color=color)
+        ax.plot(epochs, history[:, :, 1].mean(axis=0), ":", color=color, label=f"{label}, training")
+    ax.axhline(noise, color="black", lw=0.8, ls="--", label=f"noise {noise}")
+    ax.set(xlabel="epoch (one step on all points)", ylabel="RMSE on noisy points")
+    ax.set_ylim(0, 3 * noise)
+    ax.legend(fontsize=8, ncols=2)
+    return fig
