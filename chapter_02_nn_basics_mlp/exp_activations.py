@@ -13,7 +13,8 @@ So every signal arrives, and what differs is what the slope phi' does on the way
 
 1. Gradient size by layer in a fresh network, over depth.
 2. Test accuracy after Adam training, at depth 3 and at depth 20.
-3. Dead ReLUs against the learning rate of plain SGD, LeakyReLU as the control.
+3. Dead ReLUs against the learning rate of plain SGD. LeakyReLU is the control: its silent units
+   still get a slope of 0.01, and can come back. Runs that diverged have no units to count.
 4. The identity: its layers collapse into one matrix (computed), so it stays a linear model.
 
     python chapter_02_nn_basics_mlp/exp_activations.py                    about 3 minutes, 2 cores
@@ -44,7 +45,7 @@ from utils.run import Run, table
 NAMES = [name for name in ACTIVATIONS if name != "sin"]
 GRADIENT_DEPTHS = (2, 5, 10, 20, 30)
 TRAIN_DEPTHS = (3, 20)
-DEAD_RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
+DEAD_RATES = (0.1, 0.2, 0.4, 0.6, 0.8)
 WIDTH = 64
 BATCH = 64
 
@@ -102,14 +103,14 @@ def trained_accuracy(name: str, depth: int, task: Task, seed: int, args: argpars
 
 @torch.no_grad()
 def dead_share(model: MLP, x: Tensor) -> float:
-    """Share of hidden units whose input z is <= 0 for every row of x."""
+    """Share of hidden units whose input z is <= 0 for every row of x; nan after a divergence."""
     dead = total = 0
     for layer in model.net:
         x = layer(x)
         if isinstance(layer, Linear) and layer is not model.net[-1]:
             dead += int((x <= 0).all(dim=0).sum())
             total += x.shape[1]
-    return dead / total
+    return dead / total if x.isfinite().all() else float("nan")
 
 
 def dead_units(task: Task, args: argparse.Namespace) -> dict[str, dict[str, np.ndarray]]:
@@ -206,17 +207,20 @@ def gmean(values: np.ndarray) -> np.ndarray:
 
 
 def dead_figure(dead: dict[str, dict[str, np.ndarray]]) -> Any:
+    """A dot a seed, a line through the means; a diverged run has no dot on the left."""
     fig, (left, right) = plotting.subplots(1, 2, width=8.8, height=3.6)
-    for name, values in dead.items():
-        plotting.band(left, DEAD_RATES, values["dead"].T, name)
-        plotting.band(right, DEAD_RATES, values["accuracy"].T, name)
-    left.set(ylabel="units <= 0 on every training picture (%)", ylim=(-3, 103))
+    for (name, values), color, shift in zip(dead.items(), plotting.COLORS, (-1, 1), strict=False):
+        for ax, key in ((left, "dead"), (right, "accuracy")):
+            places = np.array(DEAD_RATES) + 0.008 * shift  # side by side
+            ax.plot(places, np.nanmean(values[key], axis=1), "-", color=color, label=name)
+            ax.plot(places, values[key], "o", color=color, ms=3.5)
+    left.set(ylabel="units <= 0 on every training picture (%)", ylim=(-2, None))
     right.set(ylabel="test accuracy (%)", ylim=(0, 103))
     for ax in (left, right):
-        ax.set(xscale="log", xlabel="learning rate of SGD")
-        ax.set_xticks(DEAD_RATES, DEAD_RATES)
-        ax.minorticks_off()
-        ax.legend(fontsize=8)
+        ax.set(xlabel="learning rate of SGD")
+        ax.set_xticks(DEAD_RATES)
+    left.legend(fontsize=8)
+    right.legend(fontsize=8, loc="lower left")
     return fig
 
 
@@ -260,7 +264,8 @@ def collect(norms: dict, scores: dict, dead: dict) -> dict[str, Any]:
             row[f"accuracy_depth_{d}_mean"] = np.mean(values)
             row[f"accuracy_depth_{d}_std"] = np.std(values)
         metrics[name] = row
-    metrics["dead"] = {"learning_rates": DEAD_RATES, **dead}
+    diverged = {name: np.isnan(values["dead"]).sum(axis=1) for name, values in dead.items()}
+    metrics["dead"] = {"learning_rates": DEAD_RATES, "diverged_runs": diverged, **dead}
     return metrics
 
 
@@ -285,7 +290,7 @@ def result_tables(metrics: dict[str, Any]) -> dict[str, Any]:
     dead_rows = []
     for i, rate in enumerate(DEAD_RATES):
         cells = [dead[n][key][i] for n in ("relu", "leaky_relu") for key in ("dead", "accuracy")]
-        dead_rows.append([rate, *((c.mean(), c.std()) for c in cells)])
+        dead_rows.append([rate, *((np.nanmean(c), np.nanstd(c)) for c in cells)])
     return {"main": table(columns, rows), "dead": table(dead_columns, dead_rows)}
 
 

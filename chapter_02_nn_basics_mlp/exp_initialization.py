@@ -233,7 +233,7 @@ def training_figure(trained: dict[str, dict[str, np.ndarray]], depth: int) -> An
     ax.axhline(math.log(10), color="black", lw=0.8, ls=":", label="guessing: ln 10")
     ax.set(ylim=(0, TOP + 0.1), xlabel="step", ylabel="training loss (nats)")
     ax.set_title(f"digits, {depth} ReLU layers, SGD: mean and range of 3 seeds")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 0.1))
     return fig
 
 

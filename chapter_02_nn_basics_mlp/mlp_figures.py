@@ -35,33 +35,28 @@ def surface_figure(problem: Problem, side: int, predictions: np.ndarray) -> Any:
     predicted = predictions[0].reshape(side, side)
     error = predicted - truth
     axis = problem.grid(side)[:side, 0]
-    fig, axes = plotting.subplots(
-        2, 3, width=10.5, height=7.0, gridspec_kw={"height_ratios": [1.2, 1]}
-    )
+    fig, maps = plotting.subplots(1, 3, width=9.0, height=5.8)
+    fig.set_layout_engine("none")  # it leaves reliefs too much room
     panels = [("true", truth), ("predicted (first seed)", predicted), ("predicted - true", error)]
-    height, worst = np.abs(truth).max(), np.abs(error).max()
     for column, (title, values) in enumerate(panels):
-        limit, cmap = (worst, "RdBu_r") if column == 2 else (height, "viridis")
-        _relief(fig, axes[0, column], axis, values, (limit, cmap), title)
-        image = axes[1, column].pcolormesh(
-            axis, axis, values, cmap=cmap, vmin=-limit, vmax=limit, shading="nearest"
+        limit = np.abs(error if column == 2 else truth).max()
+        look = {"cmap": "RdBu_r" if column == 2 else "viridis", "vmin": -limit, "vmax": limit}
+        left = column / 3
+        relief = fig.add_axes((left + 0.005, 0.46, 0.285, 0.48), projection="3d")
+        relief.plot_surface(
+            *np.meshgrid(axis, axis), values, linewidth=0, rcount=33, ccount=33, **look
         )
-        axes[1, column].grid(False)
-        axes[1, column].set(xlabel="x", ylabel="y", aspect="equal")
-        fig.colorbar(image, ax=axes[1, column], shrink=0.7, label="z")
+        relief.set(xlabel="x", ylabel="y", zlim=(-limit, limit))
+        relief.locator_params(nbins=5)
+        relief.set_title(title, y=1.0)
+        relief.tick_params(labelsize=7)
+        maps[column].set_position((left + 0.055, 0.08, 0.19, 0.29))
+        image = maps[column].pcolormesh(axis, axis, values, shading="nearest", **look)
+        maps[column].grid(False)
+        maps[column].set(xlabel="x", ylabel="y", aspect="equal")
+        bar = fig.colorbar(image, cax=fig.add_axes((left + 0.255, 0.08, 0.01, 0.29)))
+        bar.ax.set_title("z", fontsize="medium")
     return fig
-
-
-def _relief(fig: Any, flat: Any, axis: np.ndarray, values: np.ndarray, look: tuple, title: str):
-    limit, cmap = look
-    place = flat.get_subplotspec()
-    flat.remove()
-    ax = fig.add_subplot(place, projection="3d")
-    x, y = np.meshgrid(axis, axis)
-    ax.plot_surface(x, y, values, cmap=cmap, vmin=-limit, vmax=limit, linewidth=0, rcount=45)
-    ax.set(title=title, xlabel="x", ylabel="y", zlim=(-limit, limit))
-    ax.tick_params(labelsize=7)
-    ax.set_box_aspect(None, zoom=1.35)
 
 
 def outside_figure(problem: Problem, points: Points, fits: dict[str, tuple]) -> Any:

@@ -155,7 +155,7 @@ def test_changed_point_file_is_noticed(tmp_path):
     with pytest.raises(UserError, match="seed 43"):
         problem.read_points(tmp_path, 43)
     problem.write_points(tmp_path, Points(points.x, points.y + 0.001))
-    with pytest.raises(UserError, match="standard.txt"):
+    with pytest.raises(UserError, match=r"standard\.txt"):
         problem.read_points(tmp_path, 42)
 
 
@@ -247,6 +247,9 @@ def test_dead_share_counts_units_that_never_fire():
     with torch.no_grad():
         model.net[0].bias.copy_(torch.tensor([-1e3, -1e3, -1e3, 1e3]))
     assert activations.dead_share(model, torch.randn(30, 2)) == 0.75
+    with torch.no_grad():
+        model.net[0].weight.fill_(float("nan"))
+    assert np.isnan(activations.dead_share(model, torch.randn(30, 2)))
 
 
 def test_random_mirror_flips_each_row_of_pixels_or_none():
