@@ -14,7 +14,7 @@ the relative variance, which adds up over the depth.
 Five choices of Var(w), in units of 1/n_in: zero 0, too small 1/2, Xavier 1, Kaiming 2, too large 4.
 Then each is trained on digits with the same plain SGD: what the theory predicts is what happens.
 
-    python chapter_02_nn_basics_mlp/exp_initialization.py                 about 2 minutes, 2 cores
+    python chapter_02_nn_basics_mlp/exp_initialization.py                 about 80 seconds, 2 cores
 
 Papers: Glorot & Bengio 2010; He et al. 2015; Poole et al. 2016 (mean-field theory of depth).
 """

@@ -13,8 +13,8 @@ the validation error, and the last weights are kept, because the learning rate e
 For comparison the result also holds the error at the epoch of least validation error.
 
     python chapter_02_nn_basics_mlp/mlp.py --mode standard        about 20 s, RMSE <= 1.5x optimum
-    python chapter_02_nn_basics_mlp/mlp.py --mode 2d_surface      about 50 s
-    python chapter_02_nn_basics_mlp/mlp.py --mode extrapolate     about 60 s
+    python chapter_02_nn_basics_mlp/mlp.py --mode 2d_surface      about 30 s
+    python chapter_02_nn_basics_mlp/mlp.py --mode extrapolate     about 45 s
     python chapter_02_nn_basics_mlp/mlp.py --mode standard --load   the shipped networks, at once
 
 `--input_dim` is the number of numbers that the network sees. 2d_surface has 2 and extrapolate 1.

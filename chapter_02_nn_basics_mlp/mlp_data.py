@@ -1,7 +1,7 @@
 """The three problems of mlp.py: noisy points of a function that we know, and its true values.
 
     standard      y = sin(x) + 0.4 sin(3x) + 0.2 e         x in [-pi, pi]
-    2d_surface    z = four Gaussian hills + 0.2 e          (x, y) in [-3, 3]^2
+    2d_surface    z = four Gaussian hills + 0.1 e          (x, y) in [-3, 3]^2
     extrapolate   the curve of `standard`, learnt on [-pi, pi], judged on [-3 pi, 3 pi]
 
 One point in five is kept for validation. The points are rounded to six decimals, so that the text

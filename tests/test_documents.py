@@ -177,3 +177,10 @@ def test_commands_are_found():
 def test_machine_paths_are_seen():
     assert MACHINE_PATH.search("saved to /home/ann/x") and MACHINE_PATH.search('"C:\\\\Users')
     assert not MACHINE_PATH.search("outputs/work/x and https://a.org/home/x")
+
+
+@pytest.mark.parametrize("readme", READMES, ids=name_of)
+def test_no_line_starts_with_a_value_marker(readme: Path):
+    """Markdown takes a line that starts with a comment for HTML and ends the paragraph there."""
+    lines = readme.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.lstrip().startswith("<!-- value")] == []
