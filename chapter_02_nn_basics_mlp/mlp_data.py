@@ -4,7 +4,7 @@
     2d_surface    z = four Gaussian hills + 0.1 e          (x, y) in [-3, 3]^2
     extrapolate   the curve of `standard`, learnt on [-pi, pi], judged on [-3 pi, 3 pi]
 
-One point in five is kept for validation. The points are rounded to six decimals, so that the text
+One point in ten is kept for validation. The points are rounded to six decimals, so that the text
 files in data/ hold them exactly; `read_points` proves that a file and the generator still agree.
 """
 
@@ -21,7 +21,7 @@ from utils.cli import UserError
 from utils.datasets import toy
 from utils.file_io_util import atomic_write
 
-VALIDATION_SHARE = 0.2
+VALIDATION_SHARE = 0.1
 MODES = ("standard", "2d_surface", "extrapolate")
 
 

@@ -63,6 +63,7 @@ def measure(
         row = summary("rmse", [rmse(problem, f.model, problem.grid(), input_dim) for f in chosen])
         row |= {
             "ratio": row["rmse_mean"] / metrics["optimum"],
+            "ratio_this_draw": row["rmse_mean"] / metrics["optimum_this_draw"],
             "parameters": parameter_count(chosen[0].model),
         }
         if problem.mode == "extrapolate":
@@ -94,16 +95,19 @@ def result_table(metrics: dict[str, Any]) -> dict[str, Any]:
         ("Network", "网络", "s"),
         ("RMSE against the truth", "对真实函数的 RMSE", ".4f"),
         ("times the optimum", "与最优值之比", ".2f"),
+        ("times the smoother on the same points", "与同一批点上平滑器之比", ".2f"),
     ]
     outside = any("rmse_outside_mean" in row for row in metrics["kinds"].values())
     columns += [("RMSE outside", "区间外 RMSE", ".3f")] if outside else []
     rows: list[list[Any]] = []
     for kind, row in metrics["kinds"].items():
         rows.append([kind, (row["rmse_mean"], row["rmse_std"]), row["ratio"]])
+        rows[-1].append(row["ratio_this_draw"])
         rows[-1] += [(row["rmse_outside_mean"], row["rmse_outside_std"])] if outside else []
     name = {"en": "noise-limited optimum", "zh": "噪声决定的最优值"}
-    rows.append([name, metrics["optimum"], 1.0, *(["–"] if outside else [])])
+    paired = metrics["optimum"] / metrics["optimum_this_draw"]
+    rows.append([name, metrics["optimum"], 1.0, paired, *(["–"] if outside else [])])
     if outside:
         name = {"en": "the answer 0 everywhere", "zh": "处处回答 0"}
-        rows.append([name, "–", "–", metrics["zero_outside"]])
+        rows.append([name, "–", "–", "–", metrics["zero_outside"]])
     return table(columns, rows)

@@ -97,9 +97,13 @@ def run_verify(args: argparse.Namespace, root: Path) -> int:
 
 
 def run_sync(args: argparse.Namespace, root: Path) -> int:
+    from course.roadmap import MAP
+    from course.roadmap import write as write_map
     from course.sync import sync
 
     stale = sync(root, args.check)
+    if not args.check and (root / MAP).exists():
+        write_map(root)
     for line in stale:
         print(f"{'stale' if args.check else 'written'}: {line}")
     if not stale:

@@ -1,4 +1,4 @@
-"""Draws the map of the course: `python -m course.roadmap` writes course/results/roadmap.svg.
+"""Draws the map of the course, course/results/roadmap.svg (`python -m course sync` calls it).
 
 Chapters that exist (those with a chapter.toml) are filled; subjects still to come are outlines.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from utils import plotting
 
-REPO_ROOT = Path(__file__).resolve().parent.parent
+MAP = Path("course", "results", "roadmap.svg")
 SUBJECTS = [
     "autograd",
     "MLP",
@@ -44,6 +44,7 @@ def draw(existing: set[int]):
             edgecolor=color if here else "#999999",
             linestyle="-" if here else "--",
         )
+        box.set_gid(f"chapter-{number}-{'here' if here else 'to-come'}")  # a test reads these
         ax.add_patch(box)
         text = "white" if here else "#555555"
         ax.text(number, 0.13, str(number), ha="center", va="center", color=text, weight="bold")
@@ -58,13 +59,10 @@ def draw(existing: set[int]):
     return figure
 
 
-def main() -> None:
-    manifests = REPO_ROOT.glob("chapter_*/chapter.toml")
+def write(root: Path) -> Path:
+    """Draw the map of the chapters found under `root`; the path of the figure."""
+    manifests = root.glob("chapter_*/chapter.toml")
     existing = {int(path.parent.name.split("_")[1]) for path in manifests}
-    target = REPO_ROOT / "course" / "results" / "roadmap.svg"
+    target = root / MAP
     plotting.save_figure(draw(existing), target)
-    print(f"written: {target.relative_to(REPO_ROOT)}")
-
-
-if __name__ == "__main__":
-    main()
+    return target
