@@ -232,7 +232,7 @@ def split(data: TableData, seed: int) -> tuple[Array, Array, Array, Array]:
     return x_train, data.target[train], x_test, data.target[test]
 
 
-def test_metric(scores: Array, y: Array) -> float:
+def score_on_test_rows(scores: Array, y: Array) -> float:
     """Root mean squared error for a regression, accuracy in percent for classes."""
     if y.dtype.kind == "f":
         return float(np.sqrt(((scores - y) ** 2).mean()))
@@ -243,7 +243,7 @@ def test_metric(scores: Array, y: Array) -> float:
 def trivial_baseline(train: Array, test: Array) -> float:
     """Always the training mean, or the most frequent class."""
     if train.dtype.kind == "f":
-        return test_metric(np.full(len(test), train.mean()), test)
+        return score_on_test_rows(np.full(len(test), train.mean()), test)
     return 100 * float((test == np.bincount(train).argmax()).mean())
 
 
@@ -260,8 +260,8 @@ def compare(case: Case, seed: int) -> dict[str, Any]:
     coefficients = [np.append(f.weight.ravel(), f.bias) for f in (fit, theirs)]
     return {
         "coefficient_difference": float(np.abs(np.subtract(*coefficients)).max()),
-        "metric": test_metric(fit.scores(x_test), y_test),
-        "metric_sklearn": test_metric(theirs.scores(x_test), y_test),
+        "metric": score_on_test_rows(fit.scores(x_test), y_test),
+        "metric_sklearn": score_on_test_rows(theirs.scores(x_test), y_test),
         "baseline": trivial_baseline(y_train, y_test),
         "milliseconds": 1e3 * (middle - started),
         "milliseconds_sklearn": 1e3 * (ended - middle),

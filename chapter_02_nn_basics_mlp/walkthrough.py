@@ -126,11 +126,11 @@ figure
 # %% [markdown]
 # ## 4. A network with training / 经过训练的网络
 #
-# Now the curve is hidden: there are only noisy points, four fifths of them for training.
+# Now the curve is hidden: there are only noisy points, nine tenths of them for training.
 # `mlp.py --mode standard` fits them; the cell loads the weights it shipped, or trains the same network for
 # some seconds if there are none.
 #
-# 现在曲线本身看不到了：只有一些带噪声的点，其中五分之四用于训练。`mlp.py --mode standard` 对它们做拟合；下面的单元格载入随课程提供的权重，如果没有，就当场花几秒钟训练同样的网络。
+# 现在曲线本身看不到了：只有一些带噪声的点，其中十分之九用于训练。`mlp.py --mode standard` 对它们做拟合；下面的单元格载入随课程提供的权重，如果没有，就当场花几秒钟训练同样的网络。
 
 # %%
 from types import SimpleNamespace

@@ -176,7 +176,7 @@ def test_commands_are_found():
 
 def test_machine_paths_are_seen():
     assert MACHINE_PATH.search("saved to /home/ann/x") and MACHINE_PATH.search('"C:\\\\Users')
-    assert not MACHINE_PATH.search("outputs/work/x and https://a.org/home/x")
+    assert not MACHINE_PATH.search("outputs/home/x and https://a.org/home/x")
 
 
 @pytest.mark.parametrize("readme", READMES, ids=name_of)

@@ -45,7 +45,7 @@ def torch_grad(output: torch.Tensor, inputs: list, **options) -> list[torch.Tens
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
-def compare(ours, theirs, arrays: list[np.ndarray], dtype=np.float64) -> None:
+def assert_equals_torch(ours, theirs, arrays: list[np.ndarray], dtype=np.float64) -> None:
     """f, d(c . f)/dx and d(r . (d(c . f)/dx))/dx, for random c and r, here and in torch."""
     rng = np.random.default_rng(1)
     arrays = [np.asarray(array, dtype=dtype) for array in arrays]
@@ -148,7 +148,7 @@ def broadcastable(draw):
 @given(shape=shapes, dtype=dtypes, seed=seeds)
 def test_unary(name: str, shape, dtype, seed: int) -> None:
     ours, theirs, draw = UNARY[name]
-    compare(ours, theirs, [draw(shape, seed)], dtype)
+    assert_equals_torch(ours, theirs, [draw(shape, seed)], dtype)
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -156,7 +156,7 @@ def test_unary(name: str, shape, dtype, seed: int) -> None:
 @given(pair=broadcastable(), dtype=dtypes, seed=seeds)
 def test_binary_with_broadcasting(name: str, pair, dtype, seed: int) -> None:
     ours, theirs, draw = BINARY[name]
-    compare(ours, theirs, [draw(pair[0], seed), draw(pair[1], seed + 1)], dtype)
+    assert_equals_torch(ours, theirs, [draw(pair[0], seed), draw(pair[1], seed + 1)], dtype)
 
 
 @examples
@@ -164,7 +164,7 @@ def test_binary_with_broadcasting(name: str, pair, dtype, seed: int) -> None:
 def test_where(pair, seed: int) -> None:
     shape = np.broadcast_shapes(*pair)
     mask = normal(shape, seed) > 0
-    compare(
+    assert_equals_torch(
         lambda a, b: engine.where(mask, a, b),
         lambda a, b: torch.where(torch.tensor(mask), a, b),
         [normal(pair[0], seed + 1), normal(pair[1], seed + 2)],
@@ -188,7 +188,7 @@ def test_reduction(name: str, case, keepdims: bool, dtype, seed: int) -> None:
     if name == "var":
         axes = range(len(shape)) if axis is None else np.atleast_1d(axis)
         assume(math.prod(shape[a] for a in axes) > 1)
-    compare(
+    assert_equals_torch(
         lambda x: ours(x, axis=axis, keepdims=keepdims),
         lambda x: theirs(x, axis, keepdims),
         [normal(shape, seed)],
@@ -200,7 +200,7 @@ def test_reduction(name: str, case, keepdims: bool, dtype, seed: int) -> None:
 @pytest.mark.parametrize(("shape", "axis"), [((), None), ((0,), None), ((0, 3), 0), ((3, 0), 0)])
 def test_sum_and_mean_of_nothing(name: str, shape, axis) -> None:
     ours, theirs = REDUCTIONS[name]
-    compare(lambda x: ours(x, axis), lambda x: theirs(x, axis, False), [normal(shape)])
+    assert_equals_torch(lambda x: ours(x, axis), lambda x: theirs(x, axis, False), [normal(shape)])
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
@@ -210,7 +210,9 @@ def test_softmax(name: str, case, dtype, seed: int) -> None:
     shape, axis = case
     axis = axis if isinstance(axis, int) else -1
     ours, theirs = getattr(Tensor, name), getattr(torch, name)
-    compare(lambda x: ours(x, axis), lambda x: theirs(x, axis), [3 * normal(shape, seed)], dtype)
+    assert_equals_torch(
+        lambda x: ours(x, axis), lambda x: theirs(x, axis), [3 * normal(shape, seed)], dtype
+    )
 
 
 MATMUL_SHAPES = [
@@ -235,7 +237,7 @@ MATMUL_SHAPES = [
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("a", "b"), MATMUL_SHAPES)
 def test_matmul(a, b, dtype) -> None:
-    compare(lambda x, y: x @ y, lambda x, y: x @ y, [normal(a), normal(b, 1)], dtype)
+    assert_equals_torch(lambda x, y: x @ y, lambda x, y: x @ y, [normal(a), normal(b, 1)], dtype)
 
 
 CONV2D = [  # x, weight, stride, padding
@@ -253,7 +255,7 @@ CONV2D = [  # x, weight, stride, padding
 @pytest.mark.parametrize(("x", "weight", "stride", "padding"), CONV2D)
 def test_conv2d(x, weight, stride, padding, with_bias: bool, dtype) -> None:
     arrays = [normal(x), normal(weight, 1)] + [normal(weight[0], 2)] * with_bias
-    compare(
+    assert_equals_torch(
         lambda *tensors: engine.conv2d(*tensors, stride=stride, padding=padding),
         lambda *tensors: F.conv2d(*tensors, stride=stride, padding=padding),
         arrays,
@@ -287,7 +289,7 @@ SHAPE_OPS = {
 @pytest.mark.parametrize("name", SHAPE_OPS)
 def test_shape_operation(name: str) -> None:
     ours, theirs = SHAPE_OPS[name]
-    compare(lambda x: ours(x) ** 2, lambda x: theirs(x) ** 2, [normal((2, 3, 4))])
+    assert_equals_torch(lambda x: ours(x) ** 2, lambda x: theirs(x) ** 2, [normal((2, 3, 4))])
 
 
 INDICES = {
@@ -315,7 +317,7 @@ def test_indexing(name: str) -> None:
     reference = torch.tensor(index) if isinstance(index, np.ndarray) else index
     if isinstance(index, tuple):
         reference = tuple(torch.tensor(i) if isinstance(i, np.ndarray) else i for i in index)
-    compare(lambda x: x[index] ** 2, lambda x: x[reference] ** 2, [normal((3, 4, 5))])
+    assert_equals_torch(lambda x: x[index] ** 2, lambda x: x[reference] ** 2, [normal((3, 4, 5))])
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -324,12 +326,14 @@ def test_indexing(name: str) -> None:
 )
 def test_concatenate_and_stack(ours, theirs, axis: int) -> None:
     parts = [normal((2, 3)), normal((2, 3), 1), normal((2, 3), 2)]
-    compare(lambda *t: ours(t, axis) ** 2, lambda *t: theirs(t, axis) ** 2, parts)
+    assert_equals_torch(lambda *t: ours(t, axis) ** 2, lambda *t: theirs(t, axis) ** 2, parts)
 
 
 def test_concatenate_of_different_lengths() -> None:
     parts = [normal((2, 0)), normal((2, 3), 1), normal((2, 1), 2)]
-    compare(lambda *t: engine.concatenate(t, 1) ** 2, lambda *t: torch.cat(t, 1) ** 2, parts)
+    assert_equals_torch(
+        lambda *t: engine.concatenate(t, 1) ** 2, lambda *t: torch.cat(t, 1) ** 2, parts
+    )
 
 
 # --- ties, kinks and ends of the range ------------------------------------------------------------
@@ -341,13 +345,13 @@ TIED = np.array([[1.0, 3.0, 3.0], [3.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_ties_share_the_gradient_equally(name: str, axis) -> None:
     ours, theirs = REDUCTIONS[name]
-    compare(lambda x: ours(x, axis), lambda x: theirs(x, axis, False), [TIED])
+    assert_equals_torch(lambda x: ours(x, axis), lambda x: theirs(x, axis, False), [TIED])
 
 
 @pytest.mark.parametrize("name", ["relu", "abs", "to the 0", "square", "cube", "gelu"])
 def test_kinks(name: str) -> None:
     ours, theirs, _ = UNARY[name]
-    compare(ours, theirs, [np.array([0.0, -0.5, 0.7, 2.0])])
+    assert_equals_torch(ours, theirs, [np.array([0.0, -0.5, 0.7, 2.0])])
 
 
 def test_clip_has_no_gradient_at_its_bounds() -> None:  # torch's versions differ there
@@ -359,7 +363,7 @@ def test_clip_has_no_gradient_at_its_bounds() -> None:  # torch's versions diffe
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
 def test_equal_operands_share_the_gradient(name: str) -> None:
     ours, theirs, _ = BINARY[name]
-    compare(ours, theirs, [TIED, np.zeros(3)])
+    assert_equals_torch(ours, theirs, [TIED, np.zeros(3)])
 
 
 def test_power_at_zero() -> None:
@@ -381,7 +385,7 @@ def test_large_arguments_stay_finite(name: str, dtype) -> None:
     options = {"dim": -1} if "softmax" in name else {}
     with np.errstate(over="raise", invalid="raise"):
         getattr(Tensor(x.astype(dtype)), name)()
-    compare(getattr(Tensor, name), lambda t: theirs(t, **options), [x], dtype)
+    assert_equals_torch(getattr(Tensor, name), lambda t: theirs(t, **options), [x], dtype)
 
 
 def test_sigmoid_keeps_its_relative_precision_in_the_tail() -> None:

@@ -1,6 +1,5 @@
 """Options, exit codes and messages that every script shares."""
 
-import os
 import random
 import signal
 
@@ -61,7 +60,11 @@ def full_disk(args, run):
 
 
 def ctrl_c(args, run):
-    os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background
+    try:  # of a shell starts with SIGINT ignored
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
