@@ -121,8 +121,15 @@ def test_standard_mode_comes_close_to_the_noise_limited_optimum(capsys, tmp_path
 @pytest.mark.parametrize("mode", MODES)
 def test_published_modes_are_within_the_promised_factor(mode):
     kinds = read_json(CHAPTER / "results" / f"{mode}.json")["metrics"]["kinds"]
-    kinds.pop("relu", None)  # straight pieces; the script's text says so
+    kinds.pop("relu", None)  # its miss is a test of its own, below
     assert {kind: row["ratio"] for kind, row in kinds.items() if row["ratio"] > 1.5} == {}
+
+
+@pytest.mark.xfail(strict=True, reason="ReLU misses the target: a curve out of straight pieces")
+def test_published_relu_is_within_the_target():
+    """Fails the day that ReLU is published within the target: then drop the exception above."""
+    result = read_json(CHAPTER / "results" / "extrapolate.json")
+    assert result["metrics"]["kinds"]["relu"]["ratio"] <= 1.5
 
 
 def test_noise_floor_equals_the_mean_over_many_draws_of_noise():
@@ -275,7 +282,7 @@ def test_classifier_learns_the_spiral_that_a_linear_model_cannot():
     assert classify.softmax_regression(task, 0) < 60
 
 
-def reproduces_its_card(name: str, data_dir: str | None = None) -> None:
+def assert_reproduces_its_card(name: str, data_dir: str | None = None) -> None:
     path = CHAPTER / "models" / f"{name}.pth"
     evaluate = mlp.evaluate_checkpoint if name in MODES else classify.evaluate_checkpoint
     card = load_checkpoint(path)["metrics"]
@@ -284,7 +291,7 @@ def reproduces_its_card(name: str, data_dir: str | None = None) -> None:
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_shipped_weights_reproduce_their_card(name):
-    reproduces_its_card(name)
+    assert_reproduces_its_card(name)
 
 
 @pytest.mark.needs_data
@@ -293,7 +300,7 @@ def test_shipped_fashion_mnist_weights_reproduce_their_card():
         datasets.load("fashion_mnist")
     except UserError as error:
         pytest.skip(str(error))
-    reproduces_its_card("fashion_mnist")
+    assert_reproduces_its_card("fashion_mnist")
     assert (
         load_checkpoint(CHAPTER / "models" / "fashion_mnist.pth")["metrics"]["test_accuracy"] > 89.5
     )
