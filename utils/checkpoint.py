@@ -11,6 +11,7 @@ atomically and read without executing code from them (`weights_only=True`, `allo
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import zipfile
@@ -37,9 +38,14 @@ def save_checkpoint(
     architecture: dict[str, Any],
     dataset: str,
     metrics: dict[str, float],
+    training: dict[str, Any] | None = None,
     **facts: Any,
 ) -> None:
-    """Write `state` (name -> tensor or array) and plain metadata to `path` (.pth or .npz)."""
+    """Write `state` (name -> tensor or array) and plain metadata to `path` (.pth or .npz).
+
+    `training`: what else a .pth needs to go on training (optimiser, schedule, ...): nested dicts
+    and lists of tensors and plain values, kept as they are.
+    """
     path = Path(path)
     metadata = {"format_version": FORMAT_VERSION, "architecture": architecture}
     metadata |= {"dataset": dataset, "metrics": metrics, **facts}
@@ -50,7 +56,13 @@ def save_checkpoint(
         else:
             import torch
 
-            torch.save({"state": state, **metadata}, file)
+            if training is not None:
+                metadata["training"] = training
+            # Through memory: on a full disk, torch.save on a file raises a RuntimeError about its
+            # archive, while a plain write says that no space is left.
+            buffer = io.BytesIO()
+            torch.save({"state": state, **metadata}, buffer)
+            file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -21,13 +21,16 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from utils.errors import UserError
+from utils.file_io_util import read_json
 from utils.progress import progress
 from utils.run import Run
 
 __all__ = [
     "UserError",
+    "add_training_options",
     "fraction",
     "make_parser",
     "non_negative_float",
@@ -39,7 +42,9 @@ __all__ = [
 ]
 
 # Errors of the disk, not of the program: reported in a sentence.
-DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR}
+DISK_ERRORS = {
+    errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG,
+}  # fmt: skip
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -99,6 +104,18 @@ def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentPa
     return parser
 
 
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Options of scripts whose long training goes through chapter 3's `fit`."""
+    group = parser.add_argument_group("long training")
+    group.add_argument(
+        "--resume",
+        metavar="RUN_FOLDER",
+        help="go on from this run's last.pth, with its options; those given here come first",
+    )
+    group.add_argument("--compile", action="store_true", help="compile the model (torch.compile)")
+    group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
+
+
 def run(
     parser: argparse.ArgumentParser,
     body: Callable[[argparse.Namespace, Run], None],
@@ -111,11 +128,16 @@ def run(
 
     `uses_torch=False` neither imports nor seeds PyTorch: such a script starts at once.
     """
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parser.parse_args(words)
     logging.basicConfig(level=args.log_level.upper(), format="%(message)s")
+    current = None
     try:
+        if getattr(args, "resume", None):
+            words = [*_recorded_words(args.resume, script), *words]
+            args = parser.parse_args(words)
         _prepare(args, uses_torch)
-        current = Run.start(args, script, argv=sys.argv[1:] if argv is None else list(argv))
+        current = Run.start(args, script, argv=words)
         body(args, current)
         if not current.finished:
             current.finish()
@@ -124,7 +146,7 @@ def run(
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\n{parser.prog}: stopped by Ctrl-C.", file=sys.stderr)
+        print(f"\n{parser.prog}: stopped by Ctrl-C.{_resume_hint(current)}", file=sys.stderr)
         return 130
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -132,6 +154,26 @@ def run(
         place = f" ({error.filename})" if error.filename else ""
         print(f"{parser.prog}: cannot write{place}: {error.strerror}.", file=sys.stderr)
         return 2
+
+
+def _resume_hint(current: Run | None) -> str:
+    """The command that goes on, where the stopped run left a checkpoint."""
+    if current is None or not (current.folder / "last.pth").is_file():
+        return ""
+    script = f"{current.chapter_folder.name}/{current.script.name}"
+    return f" Go on with: python {script} --resume {current.folder}"
+
+
+def _recorded_words(folder: str, script: str) -> list[str]:
+    """The command-line words that started the run in `folder`."""
+    record = Path(folder) / "run.json"
+    if not record.is_file():
+        raise UserError(f"--resume {folder}: there is no run.json in it, so it is no run folder.")
+    facts = read_json(record)
+    name = Path(script).name
+    if "argv" not in facts or facts.get("script") != name:
+        raise UserError(f"--resume {folder}: that run was not made by {name}.")
+    return facts["argv"]
 
 
 def _prepare(args: argparse.Namespace, uses_torch: bool) -> None:

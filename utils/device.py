@@ -35,17 +35,25 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager:
-    """Mixed precision for the forward pass: matrix products in 16 bits, reductions in 32.
+def pick_precision(device: torch.device, precision: str = "auto") -> str:
+    """`auto` is bf16 on a CUDA device that supports it and fp32 elsewhere.
 
-    `auto` is bf16 on a CUDA device that supports it and fp32 elsewhere: on a CPU, bf16 pays for
-    convolutions and large matrices only, so scripts that have them choose it themselves.
+    On a CPU, bf16 pays for convolutions and large matrices only, so scripts that have them choose
+    it themselves.
     """
     import torch
 
-    if precision == "auto":
-        fast_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bf16" if fast_bf16 else "fp32"
+    if precision != "auto":
+        return precision
+    fast_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return "bf16" if fast_bf16 else "fp32"
+
+
+def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager:
+    """Mixed precision for the forward pass: matrix products in 16 bits, reductions in 32."""
+    import torch
+
+    precision = pick_precision(device, precision)
     if precision == "fp32":
         return nullcontext()
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -2,6 +2,7 @@
 
     outputs/<chapter>/<script>-<run_name or time>/
         run.json         options, seed, versions, git commit, machine, wall time, memory, metrics
+                         (from the start: the words of the command, which --resume reads)
         metrics.jsonl    a line a step or epoch, written by run.log(...)
         *.png *.json     figures and results; with --publish also in the chapter's results/
         *.pth *.npz      weights; with --publish also in the chapter's checkpoints/
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
 # Options that say where things lie on one machine; they are not part of what was measured.
-LOCAL_OPTIONS = ("data_dir", "output_dir", "run_name", "publish", "log_level")
+LOCAL_OPTIONS = ("data_dir", "output_dir", "run_name", "publish", "log_level", "resume")
 
 Column = tuple[str, str, str]
 
@@ -61,16 +62,24 @@ class Run:
 
     @classmethod
     def start(cls, args: argparse.Namespace, script: str, argv: list[str]) -> Run:
-        """Make the run folder; UserError if it cannot be written."""
+        """Make the run folder; UserError if it cannot be written.
+
+        Of several processes started by torchrun, only the first (rank 0) writes.
+        """
         path = Path(script).resolve()
+        if getattr(args, "resume", None):
+            return cls(args, path, Path(args.resume), argv)
         name = args.run_name or time.strftime("%Y%m%d-%H%M%S")
         base = Path(args.output_dir) / path.parent.name
         folder = base / f"{path.stem}-{name}"
         attempt = 2
         while args.run_name is None and folder.exists():  # two runs in one second
             folder, attempt = base / f"{path.stem}-{name}-{attempt}", attempt + 1
-        writable_folder(folder)
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        if is_main_process():
+            writable_folder(folder)
+            for stale in ("metrics.jsonl", "last.pth", "best.pth"):
+                (folder / stale).unlink(missing_ok=True)
+            write_json(folder / "run.json", {"script": path.name, "argv": argv})
         return cls(args, path, folder, argv)
 
     @property
@@ -88,6 +97,13 @@ class Run:
 
         return pick_device(self.args.device)
 
+    @property
+    def precision(self) -> str:
+        """The number format chosen with --precision: fp32, bf16 or fp16."""
+        from utils.device import pick_precision
+
+        return pick_precision(self.device, self.args.precision)
+
     def autocast(self) -> AbstractContextManager:
         """The number format chosen with --precision, as a context for the forward pass."""
         from utils.device import autocast
@@ -96,7 +112,8 @@ class Run:
 
     def log(self, **values: Any) -> None:
         """Add a line to metrics.jsonl."""
-        append_jsonl(self.folder / "metrics.jsonl", values)
+        if is_main_process():
+            append_jsonl(self.folder / "metrics.jsonl", values)
 
     def save_figure(self, figure: Figure, name: str, svg: bool = False) -> None:
         """Save a figure as PNG (or as SVG, for line art)."""
@@ -153,7 +170,10 @@ class Run:
     def finish(self, metrics: dict[str, Any] | None = None, next_command: str = "") -> None:
         """Write run.json; print the final metrics, the files written and what to try next."""
         self.finished = True
-        facts = {"metrics": metrics or {}, "files": self.files, "next_command": next_command}
+        if not is_main_process():
+            return
+        facts = {"script": self.script.name, "argv": self.argv, "metrics": metrics or {}}
+        facts |= {"files": self.files, "next_command": next_command}
         facts |= self._facts() | {"peak_memory_bytes": peak_memory_bytes()}
         write_json(self.folder / "run.json", facts)
         for key, value in (metrics or {}).items():
@@ -166,6 +186,8 @@ class Run:
             print(f"try next: {next_command}")
 
     def _targets(self, published_folder: str, file_name: str) -> list[Path]:
+        if not is_main_process():
+            return []
         if file_name not in self.files:
             self.files.append(file_name)
         published = [self.chapter_folder / published_folder / file_name]
@@ -197,6 +219,11 @@ class Run:
             elif not value and option != "publish":
                 next(words, None)  # the option's value is the next word
         return shlex.join(["python", f"{self.chapter_folder.name}/{self.script.name}", *kept])
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes: rank 0, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
