@@ -1,0 +1,1 @@
+"""Chapter 3: optimisers, schedules, regularisation, normalisation, and the training loop."""

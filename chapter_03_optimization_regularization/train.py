@@ -1,0 +1,232 @@
+"""Train a small network with `fit`, stop it, and go on: the loop of all later chapters at work.
+
+What you learn: how the parts of this chapter (optimiser, schedule, clipping, averaging, checkpoint)
+go together in one call, and that a stopped run can be resumed to the very same weights.
+
+    python chapter_03_optimization_regularization/train.py                about 20 s, 3 seeds
+    python chapter_03_optimization_regularization/train.py --epochs 200   press Ctrl-C, then:
+    python chapter_03_optimization_regularization/train.py --resume RUN_FOLDER
+    torchrun --nproc_per_node=2 chapter_03_optimization_regularization/train.py --threads 1
+
+Expected: about 99 % of the digits' test pictures. With several processes each takes its share of
+every batch: the result is that of one process up to rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from chapter_03_optimization_regularization import optimizers, schedulers
+from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.regularization import EMA, EarlyStopping
+from chapter_03_optimization_regularization.tasks import Task, load_task, small_cnn, small_mlp
+from chapter_03_optimization_regularization.training import (
+    History,
+    classification_loss,
+    evaluate,
+    fit,
+)
+from utils import cli, plotting
+from utils.checkpoint import load_checkpoint, load_state
+from utils.run import Run, table
+
+OPTIMIZERS = {
+    "sgd": lambda parameters, lr: optimizers.SGD(parameters, lr=lr, momentum=0.9, nesterov=True),
+    "rmsprop": lambda parameters, lr: optimizers.RMSprop(parameters, lr=lr),
+    "adam": lambda parameters, lr: optimizers.Adam(parameters, lr=lr),
+    "adamw": lambda parameters, lr: optimizers.AdamW(parameters, lr=lr),
+    "lion": lambda parameters, lr: optimizers.Lion(parameters, lr=lr),
+}
+MODELS = {"cnn": small_cnn, "mlp": small_mlp}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_03_optimization_regularization/train.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --dataset fashion_mnist --epochs 5"])
+    parser.set_defaults(threads=1)  # the digits' convolutions are too small for two
+    group = parser.add_argument_group("task")
+    group.add_argument("--dataset", choices=["digits", "mnist", "fashion_mnist"], default="digits")
+    group.add_argument("--model", choices=list(MODELS), default="cnn", help="network")
+    group.add_argument(
+        "--seeds", type=cli.positive_int, default=3, help="runs, one after the other"
+    )
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=cli.positive_int, default=20, help="passes over the data")
+    group.add_argument("--batch_size", type=cli.positive_int, default=64, help="of all processes")
+    group.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adamw")
+    group.add_argument("--lr", type=cli.positive_float, default=1e-2, help="highest learning rate")
+    group.add_argument(
+        "--schedule", choices=["constant", "cosine", "one_cycle"], default="one_cycle"
+    )
+    group.add_argument("--clip_norm", type=cli.positive_float, help="limit of the gradient's norm")
+    group.add_argument("--accumulate", type=cli.positive_int, default=1, help="batches a step")
+    group.add_argument("--ema_decay", type=cli.fraction, help="average the weights with this decay")
+    group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
+    group.add_argument("--patience", type=cli.positive_int, help="epochs without a better val loss")
+    group.add_argument("--save_every", type=cli.non_negative_int, default=0, help="steps; 0: epoch")
+    cli.add_training_options(parser)
+    return parser
+
+
+def make_model(name: str, task: Task) -> nn.Module:
+    """A fresh network for this data set, from the global random state."""
+    if name == "mlp":
+        return small_mlp(inputs=task.train[0][0].numel(), classes=len(task.classes))
+    return small_cnn(classes=len(task.classes))
+
+
+def make_scheduler(name: str, optimizer: torch.optim.Optimizer, args: Any, steps: int) -> Any:
+    """The learning rate as a function of the step, over `steps` optimiser steps."""
+    if name == "cosine":
+        return schedulers.CosineWithWarmup(optimizer, warmup_steps=steps // 10, total_steps=steps)
+    if name == "one_cycle":
+        return schedulers.OneCycleLR(optimizer, max_lr=args.lr, total_steps=steps)
+    return None
+
+
+def train_once(task: Task, seed: int, args: argparse.Namespace, run: Run, folder: Path):
+    """One training in `folder`; resumed if the folder has a last.pth. -> (model, history)."""
+    torch.manual_seed(seed)
+    model = make_model(args.model, task)
+    optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr)
+    train = Batches(*task.train, batch_size=args.batch_size, shuffle=True, seed=seed)
+    steps = args.epochs * -(-len(train) // args.accumulate)
+    history = fit(
+        model,
+        classification_loss(args.label_smoothing),
+        optimizer,
+        train,
+        epochs=args.epochs,
+        val=Batches(*task.val, batch_size=1000),
+        scheduler=make_scheduler(args.schedule, optimizer, args, steps),
+        accumulate=args.accumulate,
+        clip_norm=args.clip_norm,
+        ema=EMA(model, args.ema_decay) if args.ema_decay else None,
+        early_stopping=EarlyStopping(args.patience) if args.patience else None,
+        restore_best=True,
+        device=run.device,
+        precision=run.precision,
+        compile=args.compile,
+        folder=folder,
+        resume=args.resume is not None and (folder / "last.pth").is_file(),
+        save_every=args.save_every,
+        facts={"architecture": {"model": args.model}, "dataset": task.name},
+        tensorboard=args.tensorboard,
+        label=f"seed {seed}",
+    )
+    return model, history
+
+
+def curves_figure(histories: list[History], task: Task) -> Any:
+    """Loss and accuracy by epoch (mean and range over the seeds), learning rate of the first."""
+    fig, axes = plotting.subplots(1, 3, width=11.0, height=3.4)
+    count = min(len(history.epochs) for history in histories)
+    epochs = range(1, count + 1)
+    for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
+        for part, color in (("train", plotting.COLORS[0]), ("val", plotting.COLORS[1])):
+            runs = [
+                [scale * row[f"{part}_{key}"] for row in history.epochs[:count]]
+                for history in histories
+            ]
+            plotting.band(ax, epochs, np.array(runs), part, color=color)
+        ax.set(xlabel="epoch")
+        ax.legend(fontsize=8)
+    axes[0].set(ylabel="cross-entropy (nats)", yscale="log", title=f"{task.name}, loss")
+    axes[1].set(ylabel="accuracy (%)", title=f"{task.name}, accuracy")
+    axes[2].plot(epochs, [row["lr"] for row in histories[0].epochs[:count]], marker=".")
+    axes[2].set(
+        xlabel="epoch", ylabel="learning rate", title="learning rate at the end of an epoch"
+    )
+    return fig
+
+
+def result_table(rows: list[dict[str, float]]) -> dict[str, Any]:
+    """One row: what the course reports of a classifier, beside chance."""
+    columns = [
+        ("Epochs", "训练轮数", "d"),
+        ("Validation accuracy (%)", "验证准确率（%）", ".2f"),
+        ("Test accuracy (%)", "测试准确率（%）", ".2f"),
+        ("Chance (%)", "随机猜测（%）", ".1f"),
+        ("Seconds a run", "每次训练（秒）", ".1f"),
+    ]
+
+    def mean_std(key: str) -> tuple[float, float]:
+        values = [row[key] for row in rows]
+        return float(np.mean(values)), float(np.std(values))
+
+    cells = [mean_std("val"), mean_std("test"), rows[0]["chance"], mean_std("seconds")]
+    return table(columns, [[rows[0]["epochs"], *cells]])
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if args.quick:
+        args.epochs, args.seeds = min(args.epochs, 3), 1
+    task = load_task(args.dataset, args.data_dir, limit=6000 if args.quick else None)
+    rows, histories, first = [], [], None
+    for seed in range(args.seed, args.seed + args.seeds):
+        folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
+        model, history = train_once(task, seed, args, run, folder)
+        first = first or model
+        test = evaluate(model, classification_loss(), test_batches(task), run.device)
+        histories.append(history)
+        rows.append(
+            {
+                "epochs": len(history.epochs),
+                "val": 100 * history.best["val_accuracy"],
+                "test": 100 * test["accuracy"],
+                "chance": 100 / len(task.classes),
+                "seconds": history.seconds,
+            }
+        )
+    publish(args, run, task, first, rows, histories)
+
+
+def test_batches(task: Task) -> Batches:
+    return Batches(*task.test, batch_size=1000)
+
+
+def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories: list) -> None:
+    """Curves, the result, and the first seed's weights as a small file for later use."""
+    run.save_figure(curves_figure(histories, task), f"train_{task.name}")
+    metrics = {key: [row[key] for row in rows] for key in rows[0]}
+    metrics |= {f"{key}_mean": float(np.mean(metrics[key])) for key in ("val", "test", "seconds")}
+    metrics |= {f"{key}_std": float(np.std(metrics[key])) for key in ("val", "test", "seconds")}
+    seeds = [args.seed + s for s in range(args.seeds)]
+    run.save_result(f"train_{task.name}", metrics, {"main": result_table(rows)}, seeds)
+    run.save_checkpoint(
+        f"{task.name}_{args.model}.pth",
+        model.cpu().state_dict(),
+        architecture={"model": args.model},
+        dataset=task.name,
+        metrics={"test_accuracy": rows[0]["test"]},
+        task=f"classification into {len(task.classes)} classes",
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+    shown = {"val accuracy (%)": metrics["val_mean"], "test accuracy (%)": metrics["test_mean"]}
+    command = "python chapter_03_optimization_regularization/train.py --epochs 200  (then Ctrl-C)"
+    run.finish(shown, next_command=command)
+
+
+def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
+    """The shipped network's test accuracy in per cent, from the data."""
+    checkpoint = load_checkpoint(path)
+    task = load_task(checkpoint["dataset"], data_dir)
+    model = make_model(checkpoint["architecture"]["model"], task)
+    load_state(model, checkpoint["state"], path)
+    test = evaluate(model, classification_loss(), test_batches(task))
+    return {"test_accuracy": 100 * test["accuracy"]}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The loop's reliability with real processes: killed, interrupted, out of disk, two at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from utils.checkpoint import load_checkpoint
+from utils.file_io_util import read_json, read_jsonl
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+DRIVER = HERE / "training_process.py"
+TRAIN = ROOT / "chapter_03_optimization_regularization" / "train.py"
+BATCHES = 3 * 25  # epochs x batches of the driver
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def drive(folder: Path, *options: str, **settings) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(DRIVER), str(folder), *options]
+    return subprocess.run(
+        command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=300, **settings
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = drive(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def assert_equal_runs(folder: Path, whole: Path) -> None:
+    """Weights, optimiser, averaged weights, schedule and random state equal to the bit."""
+    mine, theirs = (load_checkpoint(f / "last.pth") for f in (folder, whole))
+    mine["training"].pop("seconds"), theirs["training"].pop("seconds")
+    assert_same(mine["state"], theirs["state"])
+    for key in ("optimizer", "scheduler", "ema", "random", "step", "epoch", "step_losses"):
+        assert_same(mine["training"][key], theirs["training"][key])
+
+
+def assert_same(a, b) -> None:
+    if torch.is_tensor(a):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == b
+
+
+def test_sigkill_at_random_steps_then_resume_gives_the_same_bits(tmp_path, whole):
+    """Killed twice, at moments that differ each time the test runs (printed if it fails)."""
+    moments = [random.SystemRandom().randint(10, BATCHES - 1), random.SystemRandom().randint(1, 20)]
+    print("killed at batches", moments)
+    for index, moment in enumerate(moments):
+        options = ["--resume"] if index else []
+        killed = drive(tmp_path, *options, "--kill_at", str(moment))
+        assert killed.returncode in (-signal.SIGKILL, 0 if index else None), killed.stderr
+    done = drive(tmp_path, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert_equal_runs(tmp_path, whole)
+
+
+def test_sigkill_while_a_checkpoint_is_written(tmp_path, whole):
+    killed = drive(tmp_path, "--kill_in_save", "6")
+    assert killed.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(".*.tmp")), "the process died before it wrote"
+    done = drive(tmp_path, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert_equal_runs(tmp_path, whole)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_exits_130(tmp_path, whole):
+    """In mid-epoch and in the middle of a group: the step under way ends first."""
+    stopped = drive(tmp_path, "--signal_at", "32")
+    assert stopped.returncode == 130, stopped.stderr
+    saved = load_checkpoint(tmp_path / "last.pth")["training"]
+    assert (saved["epoch"], saved["batch"]) == (1, 9)
+    done = drive(tmp_path, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert_equal_runs(tmp_path, whole)
+
+
+def test_a_disk_without_room_is_reported(tmp_path):
+    """A limit on the size of files stands for a full disk: the write itself fails."""
+    first = drive(tmp_path, "--signal_at", "30")
+    assert first.returncode == 130, first.stderr
+    kept = (tmp_path / "last.pth").read_bytes()
+
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, len(kept) // 2))
+
+    failed = drive(tmp_path, "--resume", preexec_fn=no_room)
+    assert failed.returncode != 0
+    assert "TrainingError: cannot write" in failed.stderr
+    assert f"The last good checkpoint is {tmp_path / 'last.pth'}" in failed.stderr
+    assert (tmp_path / "last.pth").read_bytes() == kept
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def torchrun(script: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(script), *options]
+    return subprocess.run(
+        command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_two_processes_give_the_result_of_one(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    alone = drive(tmp_path / "one", "--plain")
+    assert alone.returncode == 0, alone.stderr
+    both = torchrun(DRIVER, str(tmp_path / "two"), "--plain")
+    assert both.returncode == 0, both.stderr
+    one = read_json(tmp_path / "one" / "rank_0.json")
+    ranks = [read_json(tmp_path / "two" / f"rank_{r}.json") for r in (0, 1)]
+    assert [(r["rank"], r["world"], r["backend"]) for r in ranks] == [
+        (0, 2, "gloo"),
+        (1, 2, "gloo"),
+    ]
+    assert ranks[0]["pid"] != ranks[1]["pid"]
+    for index, rows in enumerate(one["rows"]):  # each took half of the very same batch
+        halves = [rank["rows"][index] for rank in ranks]
+        assert len(halves[0]) == len(halves[1]) == len(rows) // 2
+        assert sorted(halves[0] + halves[1]) == sorted(rows)
+    weights = [np.array(r["weight"]) for r in (one, *ranks)]
+    np.testing.assert_array_equal(weights[1], weights[2])
+    np.testing.assert_allclose(weights[1], weights[0], atol=2e-5)
+    assert ranks[0]["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
+
+
+def test_two_processes_resume_together(tmp_path):
+    """A run of two processes goes on from its checkpoint with two processes."""
+    (tmp_path / "two").mkdir()
+    stopped = drive(tmp_path / "two", "--plain", "--signal_at", "32")
+    assert stopped.returncode == 130
+    both = torchrun(DRIVER, str(tmp_path / "two"), "--plain", "--resume")
+    assert both.returncode == 0, both.stderr
+    weights = [read_json(tmp_path / "two" / f"rank_{r}.json")["weight"] for r in (0, 1)]
+    assert weights[0] == weights[1]
+
+
+# --- the script ---
+
+
+def script(*options: str) -> list[str]:
+    return [
+        sys.executable,
+        str(TRAIN),
+        "--threads",
+        "1",
+        "--seeds",
+        "1",
+        "--model",
+        "mlp",
+        *options,
+    ]
+
+
+def test_train_py_killed_from_outside_resumes(tmp_path):
+    """What a user sees: kill -9 at any moment, then --resume with the folder's name."""
+    common = ["--epochs", "60", "--output_dir", str(tmp_path), "--ema_decay", "0.9"]
+    options = {"env": ENVIRONMENT, "cwd": ROOT}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(script(*common, "--run_name", "killed"), **options, **quiet)
+    folder = tmp_path / TRAIN.parent.name / "train-killed"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        metrics = folder / "metrics.jsonl"
+        if metrics.is_file() and len(read_jsonl(metrics)) >= 3:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    for words in (["--resume", str(folder)], [*common, "--run_name", "whole"]):
+        done = subprocess.run(script(*words), **options, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    whole = folder.with_name("train-whole")
+    assert_same(*(load_checkpoint(f / "last.pth")["state"] for f in (folder, whole)))
+    assert read_json(folder / "run.json")["options"]["epochs"] == 60
+    rows = [read_jsonl(f / "metrics.jsonl") for f in (folder, whole)]
+    assert [r["val_loss"] for r in rows[0]] == [r["val_loss"] for r in rows[1]]
+
+
+def test_torchrun_runs_the_script_as_it_is(tmp_path):
+    options = ["--epochs", "2", "--seeds", "1", "--output_dir", str(tmp_path), "--run_name", "two"]
+    done = torchrun(TRAIN, "--threads", "1", *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("written to") == 1
+    folder = tmp_path / TRAIN.parent.name / "train-two"
+    assert read_json(folder / "run.json")["metrics"]["test accuracy (%)"] > 60
+
+
+def test_resume_of_a_folder_that_is_no_run(tmp_path, capsys):
+    from chapter_03_optimization_regularization import train
+
+    assert train.main(["--resume", str(tmp_path)]) == 2
+    assert "it is no run folder" in capsys.readouterr().err
+    (tmp_path / "run.json").write_text('{"script": "other.py", "argv": []}', encoding="utf-8")
+    assert train.main(["--resume", str(tmp_path)]) == 2
+    assert "was not made by train.py" in capsys.readouterr().err

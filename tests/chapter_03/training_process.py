@@ -1,0 +1,114 @@
+"""A training in a process of its own, for test_training_processes.py to kill, stop and multiply.
+
+    python training_process.py FOLDER [--resume] [--kill_at N] [--kill_in_save N] [--signal_at N]
+                               [--slow] [--plain]
+
+Digits, a small network with BatchNorm and dropout, accumulation, a schedule, clipping and EMA;
+`--plain` leaves out what is random or depends on how a batch is shared (dropout, BatchNorm).
+Writes FOLDER/last.pth and, for each process, FOLDER/rank_R.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from chapter_03_optimization_regularization import training_state
+from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.optimizers import AdamW
+from chapter_03_optimization_regularization.regularization import EMA
+from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
+from chapter_03_optimization_regularization.tasks import load_task
+from chapter_03_optimization_regularization.training import classification_loss, fit
+from utils.file_io_util import write_json
+from utils.seed import seed_everything
+
+EPOCHS, BATCH, ACCUMULATE, ROWS = 3, 16, 3, 400
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    for flag in ("--resume", "--plain"):
+        parser.add_argument(flag, action="store_true")
+    for flag in ("--kill_at", "--kill_in_save", "--signal_at"):
+        parser.add_argument(flag, type=int, default=0)
+    return parser.parse_args()
+
+
+def network(plain: bool) -> nn.Sequential:
+    torch.manual_seed(1)
+    middle = [] if plain else [nn.BatchNorm1d(32), nn.Dropout(0.2)]
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), *middle, nn.ReLU(), nn.Linear(32, 10))
+
+
+def main() -> None:
+    args = options()
+    torch.set_num_threads(1)
+    rank, seen, calls = int(os.environ.get("RANK", "0")), [], 0
+    loss_fn = classification_loss()
+
+    def watched(model: nn.Module, batch):
+        nonlocal calls
+        calls += model.training
+        if model.training and calls == args.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if model.training and calls == args.signal_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        if model.training and len(seen) < 5:
+            seen.append(batch[2].tolist())
+        return loss_fn(model, batch[:2])
+
+    if args.kill_in_save:
+        kill_in_save(args.kill_in_save)
+    model = network(args.plain)
+    x, y = (part[:ROWS] for part in load_task().train)
+    train = Batches(x, y, torch.arange(ROWS), batch_size=BATCH, shuffle=True, seed=4)
+    optimizer = AdamW(model.parameters(), lr=0.01)
+    steps = EPOCHS * -(-len(train) // ACCUMULATE)
+    seed_everything(2)
+    history = fit(
+        model, watched, optimizer, train, epochs=EPOCHS, accumulate=ACCUMULATE, clip_norm=1.0,
+        scheduler=CosineWithWarmup(optimizer, warmup_steps=3, total_steps=steps),
+        ema=EMA(model, 0.9), folder=args.folder, resume=args.resume, save_every=2,
+    )  # fmt: skip
+    facts = {"rank": rank, "pid": os.getpid(), "rows": seen}
+    if torch.distributed.is_initialized():
+        facts["world"] = torch.distributed.get_world_size()
+        facts["backend"] = torch.distributed.get_backend()
+    facts |= {"train_loss": history.epochs[-1]["train_loss"], "weight": model[1].weight.tolist()}
+    write_json(args.folder / f"rank_{rank}.json", facts)
+
+
+def kill_in_save(number: int) -> None:
+    """Die while the checkpoint of this number is written: its first half is on the disk."""
+    original, count = training_state.save_checkpoint, 0
+
+    def save(path, *args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == number:
+            real = os.fsync
+
+            def die(handle):
+                os.ftruncate(handle, os.fstat(handle).st_size // 2)
+                real(handle)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            os.fsync = die
+        original(path, *args, **kwargs)
+
+    training_state.save_checkpoint = save
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs may ignore it
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
