@@ -325,6 +325,20 @@ def test_state_dict_through_a_file_goes_on_to_the_same_bits(case):
     )
 
 
+@pytest.mark.parametrize("case", [*GRID, *(("foreach", o) for o in SETTINGS["Adam"])], ids=label)
+def test_the_gradients_are_left_alone_and_not_kept(case):
+    """Some loops keep `.grad` between steps: no step may write into it."""
+    name, options = case
+    library = AdamForeach if name == "foreach" else getattr(ours, name)
+    problem = Problem(name)
+    problem.loss(0).backward()
+    before = [w.grad.clone() for w in problem.weights]
+    optimizer = library(problem.weights, **options)
+    for _ in range(3):
+        optimizer.step()
+    assert difference(before, [w.grad for w in problem.weights]) == 0
+
+
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 @pytest.mark.parametrize("case", BASIC, ids=label)
 def test_deepcopy_and_pickle(case, clone):

@@ -1,0 +1,317 @@
+"""The critical batch size: how far a larger batch saves steps, and when it only costs examples.
+
+What you learn: the gradient of a batch of B examples is the true one, G, plus noise of total
+variance tr(Sigma) / B, where Sigma is the covariance of one example's gradient. While the noise is
+larger than G, doubling B halves the steps. Once it is smaller, nothing is left to average away:
+
+    S = S_min (1 + B_crit / B)            steps to a target
+    E = B S = E_min (1 + B / B_crit)      examples to it, E_min = S_min B_crit
+    B_simple = tr(Sigma) / |G|^2          the noise scale: a prediction of B_crit, without training
+
+At B = B_crit a run takes twice the least steps and twice the least examples. The best rate of SGD
+obeys eta = eta_max / (1 + B_crit / B): proportional to B below B_crit, constant above. For Adam,
+which divides by the gradient's size, noise included, the square root of this is expected.
+
+Measured on the digits with an MLP: steps until the validation loss is below 0.2, with plain SGD and
+with Adam, for B = 4 .. 1024, at the best learning rate for each B on a ladder of powers of two.
+Batches are drawn with replacement, as the theory assumes, and every step is followed by a
+validation; therefore the loop is written out here.
+
+    python chapter_03_optimization_regularization/exp_batch_size.py    about 2 minutes, 2 cores
+
+Papers: McCandlish et al. 2018; Goyal et al. 2017 (linear scaling); Shallue et al. 2019; Malladi et
+al. 2022 (square root for Adam).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+
+from chapter_03_optimization_regularization import optimizers
+from chapter_03_optimization_regularization.tasks import Task, load_task, small_mlp
+from utils import cli, plotting
+from utils.run import Run, table
+from utils.seed import generator
+
+BATCH_SIZES = [2**k for k in range(2, 11)]
+TARGET = 0.2  # validation loss in nats; knowing nothing gives log 10 = 2.30
+FURTHEST = 3000  # steps after which a run has failed
+OPTIMIZERS: dict[str, Any] = {
+    "SGD": lambda parameters, lr: optimizers.SGD(parameters, lr),
+    "Adam": lambda parameters, lr: optimizers.Adam(parameters, lr),
+}
+FIRST_EXPONENT = {"SGD": -3, "Adam": -8}  # where the ladder is entered, at the smallest batch
+NOISE_BATCH = 64
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_03_optimization_regularization/exp_batch_size.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --target 0.4"])
+    parser.set_defaults(threads=1)  # the matrices are too small for two
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--target", type=cli.positive_float, default=TARGET, help="validation loss in nats"
+    )
+    group.add_argument("--seeds", type=cli.positive_int, default=5, help="first weights tried")
+    return parser
+
+
+def training(task: Task, name: str, rate: float, batch: int, seed: int):
+    """Train for ever; yields the model and its validation loss after 0, 1, 2, ... updates."""
+    torch.manual_seed(seed)
+    model, rng = small_mlp(), generator(seed)
+    optimizer = OPTIMIZERS[name](model.parameters(), rate)
+    x, y = task.train
+    while True:
+        with torch.no_grad():
+            yield model, F.cross_entropy(model(task.val[0]), task.val[1]).item()
+        rows = torch.randint(len(y), (batch,), generator=rng)  # (B,), with replacement
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+
+
+def steps_to_target(
+    task: Task, name: str, rate: float, batch: int, seed: int, target: float, limit: float
+) -> float:
+    """Updates until the validation loss is at most `target`; inf after `limit` or a divergence."""
+    for step, (_, loss) in enumerate(training(task, name, rate, batch, seed)):
+        if loss <= target:
+            return step
+        if step >= limit or not math.isfinite(loss):
+            return math.inf
+    return math.inf
+
+
+def climb(measure: Any, start: int) -> dict[int, list[float]]:
+    """Walk the ladder from `start` towards fewer steps, until both neighbours are worse.
+
+    measure(exponent, limit) -> steps of each seed, inf beyond the limit. Returns {exponent: steps}
+    of all rungs tried. A rung is given up when it takes 1.5 times as long as the best one so far.
+    """
+    tried: dict[int, list[float]] = {}
+
+    def mean(exponent: int) -> float:
+        if exponent not in tried:
+            best = min((np.mean(steps) for steps in tried.values()), default=math.inf)
+            tried[exponent] = measure(exponent, min(FURTHEST, 1.5 * best))
+        return float(np.mean(tried[exponent]))
+
+    here = start
+    while True:
+        there = min((here, here + 1, here - 1), key=mean)
+        if there == here:
+            return tried
+        here = there
+
+
+def tune(task: Task, name: str, batch: int, start: int, args: argparse.Namespace) -> dict:
+    """Best exponent, its rate and steps (one a seed), and the mean steps of every rung tried."""
+
+    def measure(exponent: int, limit: float) -> list[float]:
+        seeds = range(args.seed, args.seed + args.seeds)
+        return [
+            steps_to_target(task, name, 2.0**exponent, batch, s, args.target, limit) for s in seeds
+        ]
+
+    tried = climb(measure, start)
+    best = min(tried, key=lambda exponent: np.mean(tried[exponent]))
+    if not np.isfinite(tried[best]).all():
+        raise cli.UserError(f"{name} never came to {args.target} nats; choose a larger --target.")
+    ladder = {f"2^{k}": float(np.mean(tried[k])) for k in sorted(tried)}
+    return {"exponent": best, "rate": 2.0**best, "steps": np.array(tried[best]), "ladder": ladder}
+
+
+def fit_critical(batches: Any, steps: Any) -> tuple[float, float]:
+    """(S_min, B_crit) of S = S_min (1 + B_crit / B), by least squares of log S.
+
+    batches, steps: (n,). For a given B_crit the best log S_min is a mean; B_crit is searched on a
+    fine logarithmic grid.
+    """
+    candidates = np.geomspace(0.1, 1e5, 6001)  # (k,)
+    shape = np.log1p(candidates[:, None] / np.asarray(batches, dtype=float))  # (k, n)
+    log_steps = np.log(np.asarray(steps, dtype=float))  # (n,)
+    level = (log_steps - shape).mean(axis=1, keepdims=True)  # (k, 1)
+    errors = np.square(log_steps - shape - level).sum(axis=1)  # (k,)
+    best = int(errors.argmin())
+    return float(np.exp(level[best, 0])), float(candidates[best])
+
+
+def slope(batches: Any, rates: Any) -> float:
+    """Exponent p of rate ~ B^p: the least-squares line through the logarithms."""
+    return float(np.polyfit(np.log(batches), np.log(rates), 1)[0])
+
+
+def noise_scale(model: nn.Module, x: Tensor, y: Tensor, chunk: int = 100) -> float:
+    """tr(Sigma) / |G|^2 from the gradient of each example; x (N, ...), y (N,).
+
+    Both are freed of the bias of N examples: |mean|^2 is |G|^2 + tr(Sigma) / N on average.
+    """
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(model, weights, (one[None],)), label[None])
+
+    squares, total = 0.0, 0.0
+    for a, b in zip(x.split(chunk), y.split(chunk), strict=True):
+        grads = vmap(grad(loss), in_dims=(None, 0, 0))(weights, a, b)  # each (chunk, *shape)
+        flat = torch.cat([g.flatten(1) for g in grads.values()], dim=1).double()  # (chunk, P)
+        squares += flat.square().sum().item()
+        total = total + flat.sum(dim=0)  # (P,)
+    n = len(y)
+    mean_square = (total / n).square().sum().item()
+    trace = (squares / n - mean_square) * n / (n - 1)
+    return trace / (mean_square - trace / n)
+
+
+def noise_course(task: Task, rate: float, seed: int, target: float) -> list[tuple[float, float]]:
+    """(validation loss, noise scale) of an SGD run, each time the loss has fallen by a fifth."""
+    points: list[tuple[float, float]] = []
+    for step, (model, loss) in enumerate(training(task, "SGD", rate, NOISE_BATCH, seed)):
+        if not points or loss <= max(target, 0.8 * points[-1][0]):
+            points.append((loss, noise_scale(model, *task.train)))
+        if loss <= target or step > FURTHEST:
+            return points
+    return points
+
+
+def measure_optimizer(task: Task, name: str, sizes: list[int], args: argparse.Namespace) -> dict:
+    """Tune every batch size, the neighbour's best rate being the first guess; fit the law."""
+    results, exponent = [], FIRST_EXPONENT[name]
+    for batch in cli.progress(sizes, f"{name}, batch sizes"):
+        results.append(tune(task, name, batch, exponent, args))
+        exponent = results[-1]["exponent"]
+    steps = np.stack([r["steps"] for r in results], axis=1)  # (seeds, sizes)
+    rates = np.array([r["rate"] for r in results])  # (sizes,)
+    fits = np.array([fit_critical(sizes, row) for row in steps])  # (seeds, 2)
+    s_min, b_crit = fit_critical(sizes, steps.mean(axis=0))
+    small = [i for i, b in enumerate(sizes) if b <= max(b_crit, sizes[1])]
+    return {
+        "sizes": sizes, "steps": steps, "rates": rates, "ladders": [r["ladder"] for r in results],
+        "s_min": s_min, "b_crit": b_crit, "b_crit_std": fits[:, 1].std(), "e_min": s_min * b_crit,
+        "slope": slope(sizes, rates),
+        "slope_small": slope(np.array(sizes)[small], rates[small]) if len(small) > 1 else math.nan,
+        "saving": steps[:, 0].mean() / steps[:, -1].mean(),
+    }  # fmt: skip
+
+
+# --- figure ---
+
+
+def figure(results: dict[str, dict], noise: list[list[tuple[float, float]]]) -> Any:
+    """Steps, examples and best rate over the batch size; the noise scale over the loss."""
+    fig, axes = plotting.subplots(2, 2, width=9.4, height=7.0)
+    for (name, r), color in zip(results.items(), plotting.COLORS, strict=False):
+        sizes = np.array(r["sizes"])
+        line = np.geomspace(sizes[0], sizes[-1], 200)
+        law = r["s_min"] * (1 + r["b_crit"] / line)
+        label = f"{name}: fit, B_crit = {r['b_crit']:.0f}"
+        for ax, y, dots in ((axes[0, 0], law, r["steps"]),
+                            (axes[0, 1], law * line, r["steps"] * sizes)):  # fmt: skip
+            ax.plot(line, y, color=color, lw=1, label=label)
+            ax.plot(np.tile(sizes, (len(dots), 1)), dots, "o", ms=3.5, color=color)
+            ax.axvline(r["b_crit"], color=color, ls=":", lw=1)
+        axes[1, 0].plot(sizes, r["rates"], "o-", color=color, label=f"{name}, best of the ladder")
+    rates_lines(axes[1, 0], results)
+    for i, points in enumerate(noise):
+        losses, scales = zip(*points, strict=True)
+        axes[1, 1].plot(losses, scales, "o-", ms=3.5, lw=1, color=plotting.COLORS[2],
+                        label="measured, one line a seed" if i == 0 else None)  # fmt: skip
+    for (name, r), color in zip(results.items(), plotting.COLORS, strict=False):
+        axes[1, 1].axhline(r["b_crit"], color=color, ls=":", label=f"B_crit of {name}, fitted")
+    decorate(axes)
+    return fig
+
+
+def rates_lines(ax: Any, results: dict[str, dict]) -> None:
+    """eta_max / (1 + B_crit / B), its square root for Adam; eta_max fitted to the dots."""
+    for name, r in results.items():
+        sizes = np.array(r["sizes"], dtype=float)
+        power = 1.0 if name == "SGD" else 0.5
+        shape = (1 + r["b_crit"] / sizes) ** -power
+        level = np.exp(np.mean(np.log(r["rates"]) - np.log(shape)))
+        label = "eta_max / (1 + B_crit / B)" + ("" if name == "SGD" else " ^ 0.5")
+        ls = "--" if name == "SGD" else "-."
+        ax.plot(sizes, level * shape, ls, color="#555555", lw=1, label=label)
+
+
+def decorate(axes: Any) -> None:
+    titles = ("steps to the target", "examples to the target", "best learning rate")
+    for ax, title in zip(axes.flat, titles, strict=False):
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log", base=2 if title.startswith("best") else 10)
+        ax.set(xlabel="batch size (examples)", ylabel=title)
+    axes[1, 1].set(xscale="log", yscale="log", xlabel="validation loss (nats)")
+    axes[1, 1].set(ylabel="noise scale (examples)")
+    axes[1, 1].invert_xaxis()  # training goes to the right
+    axes[1, 1].set_xticks([2, 1, 0.5, 0.2], ["2", "1", "0.5", "0.2"])
+    axes[1, 1].minorticks_off()
+    for ax in axes.flat:
+        ax.legend(fontsize=8)
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    sizes = BATCH_SIZES
+    if args.quick:
+        args.seeds, sizes, args.target = 1, [16, 128, 1024], max(args.target, 0.6)
+    task = load_task("digits", args.data_dir)
+    results = {name: measure_optimizer(task, name, sizes, args) for name in OPTIMIZERS}
+    middle = min(range(len(sizes)), key=lambda i: abs(math.log(sizes[i] / NOISE_BATCH)))
+    rate = float(results["SGD"]["rates"][middle])
+    seeds = [args.seed + s for s in range(args.seeds)]
+    noise = [noise_course(task, rate, s, args.target) for s in seeds]
+    run.save_figure(figure(results, noise), "batch_size")
+    metrics: dict[str, Any] = {name.lower(): r for name, r in results.items()}
+    metrics["noise"] = noise_summary(noise)
+    metrics["target"] = args.target
+    tables = {name.lower(): steps_table(r) for name, r in results.items()}
+    run.save_result("batch_size", metrics, tables, seeds)
+    shown = {f"{name}: B_crit": float(r["b_crit"]) for name, r in results.items()}
+    shown["noise scale, start"] = metrics["noise"]["start"]
+    shown["noise scale, target"] = metrics["noise"]["target"]
+    run.finish(
+        shown, next_command="python chapter_03_optimization_regularization/exp_normalization.py"
+    )
+
+
+def noise_summary(noise: list[list[tuple[float, float]]]) -> dict[str, Any]:
+    """Noise scale before training, at the target, and the geometric mean of all points."""
+    start = float(np.mean([points[0][1] for points in noise]))
+    target = float(np.mean([points[-1][1] for points in noise]))
+    every = [scale for points in noise for _, scale in points]
+    mean = float(np.exp(np.mean(np.log(every))))
+    return {"start": start, "target": target, "mean": mean, "courses": noise}
+
+
+def steps_table(r: dict) -> dict[str, Any]:
+    columns = [
+        ("Batch size", "批量大小", "d"),
+        ("Best learning rate", "最佳学习率", ".3g"),
+        ("Steps to the target", "到达目标的步数", ".0f"),
+        ("Examples (thousands)", "样本数（千）", ".1f"),
+    ]
+    rows = []
+    for i, size in enumerate(r["sizes"]):
+        steps = r["steps"][:, i]
+        thousands = steps * size / 1000
+        rows.append(
+            [size, r["rates"][i], (steps.mean(), steps.std()), (thousands.mean(), thousands.std())]
+        )
+    return table(columns, rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

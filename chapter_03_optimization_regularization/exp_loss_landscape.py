@@ -1,0 +1,229 @@
+"""Loss landscapes with and without BatchNorm, on pictures and in numbers.
+
+Question: is the loss around the minimum flatter with normalisation? The same plain stack of six
+convolutions is trained by the same recipe (SGD, momentum 0.9, cosine schedule, digits), without and
+with BatchNorm; then its weights are moved along random filter-normalised directions.
+
+A BatchNorm network has two losses. In training its statistics follow the weights; in evaluation
+they are frozen where the weights were. Both are drawn: "batch statistics" computes them again at
+each point from the pictures used (the function that training went down), "running statistics" is
+eval mode. Each panel shows the loss on the same training pictures, on one colour scale.
+
+Numbers, for each seed: the rise of the loss over the radius, averaged over random directions; the
+largest Hessian eigenvalue; and both again after `rescaled`, which changes the weights but not the
+function. A number that moves there says something about the weights, not about the function.
+
+    python chapter_03_optimization_regularization/exp_loss_landscape.py    about 2 minutes, 2 cores
+
+Papers: Li, Xu, Taylor, Studer & Goldstein 2018; Dinh, Pascanu, Bengio & Bengio 2017;
+Santurkar, Tsipras, Ilyas & Madry 2018.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chapter_03_optimization_regularization import loss_landscape as landscape
+from chapter_03_optimization_regularization.plain_stack import plain_stack, train
+from chapter_03_optimization_regularization.tasks import Examples, Task, accuracy, load_task
+from utils import cli, plotting
+from utils.run import Run, table
+
+# name -> (normalisation, training mode while looking, English title, Chinese title)
+VIEWS = {
+    "none": ("none", False, "no normalisation", "无归一化"),
+    "batch": ("batch", True, "BatchNorm, batch statistics", "BatchNorm，批统计量"),
+    "running": ("batch", False, "BatchNorm, running statistics", "BatchNorm，滑动统计量"),
+}
+RADII = np.linspace(0, 1, 9)
+RADIUS = 0.5  # the radius of the table; one of RADII
+FACTOR = 5.0  # of `rescaled`
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_03_optimization_regularization/exp_loss_landscape.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --grid 31 --lr 0.01"])
+    parser.set_defaults(threads=1)  # the tensors are too small for two
+    add = parser.add_argument_group("training and measuring").add_argument
+    add("--epochs", type=cli.positive_int, default=10, help="passes over the training pictures")
+    add("--lr", type=cli.positive_float, default=0.03, help="SGD's learning rate")
+    add("--seeds", type=cli.positive_int, default=3, help="networks of each kind")
+    add("--grid", type=cli.positive_int, default=21, help="points along a side of the picture")
+    add("--pictures", type=cli.positive_int, default=300, help="training pictures in the loss")
+    add("--directions", type=cli.positive_int, default=10, help="random directions to average")
+    return parser
+
+
+def trained(norm: str, task: Task, seed: int, args: argparse.Namespace) -> nn.Sequential:
+    model = plain_stack(norm, seed)
+    if not train(model, task, lr=args.lr, epochs=args.epochs, seed=seed):
+        raise cli.UserError(f"the {norm} network diverged; try a smaller --lr than {args.lr:g}.")
+    return model
+
+
+def loss_of(model: nn.Module, examples: Examples, batch_statistics: bool) -> Callable[[], Tensor]:
+    """The cross-entropy on `examples` as a function of the weights the model has when called."""
+    # In training mode BatchNorm uses the pictures' own statistics. It would also write them into
+    # the running ones, which the next view needs as they were: hence momentum 0.
+    model.train(batch_statistics)
+    for layer in model:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    return lambda: F.cross_entropy(model(examples[0]), examples[1])
+
+
+def measure(model: nn.Module, view: str, examples: Examples, seed: int, count: int) -> dict:
+    """Loss at the minimum, its rise over RADII, the largest eigenvalue."""
+    loss = loss_of(model, examples, VIEWS[view][1])
+    rise = np.array(landscape.profile(model, loss, RADII, count, seed))
+    sharpness = landscape.largest_eigenvalue(model, loss, seed)
+    rise -= rise[0]
+    at_radius = rise[int(np.abs(RADII - RADIUS).argmin())]
+    return {
+        "loss": float(loss().detach()),
+        "rise": rise,
+        "rise_at_radius": at_radius,
+        "sharpness": sharpness,
+    }
+
+
+def largest_difference(a: nn.Module, b: nn.Module, x: Tensor) -> float:
+    """Of the logits in evaluation mode, relative to their size."""
+    with torch.no_grad():
+        y, z = a.eval()(x), b.eval()(x)
+    return float((y - z).abs().max() / y.abs().max())
+
+
+def measure_seed(task: Task, seed: int, args: argparse.Namespace, with_plane: bool) -> dict:
+    """All views of one seed's networks, each as trained and rescaled; the planes if wanted."""
+    examples = tuple(part[: args.pictures] for part in task.train)
+    places = np.linspace(-1, 1, args.grid)
+    models = {norm: trained(norm, task, seed, args) for norm in ("none", "batch")}
+    result: dict[str, Any] = {"planes": {}}
+    for view, (norm, batch_statistics, *_) in VIEWS.items():
+        model = models[norm]
+        numbers = measure(model, view, examples, seed, args.directions)
+        numbers["test_accuracy"] = accuracy(model, task.test)
+        twin = landscape.rescaled(model, FACTOR)
+        numbers["difference"] = largest_difference(model, twin, task.test[0])
+        other = measure(twin, view, examples, seed, args.directions)
+        numbers |= {f"rescaled_{key}": other[key] for key in ("rise_at_radius", "sharpness")}
+        result[view] = numbers
+        if with_plane:
+            loss = loss_of(model, examples, batch_statistics)
+            result["planes"][view] = landscape.plane(model, loss, places, seed)
+    return result
+
+
+# --- figures ---
+
+
+def plane_figure(planes: dict[str, list[list[float]]], grid: int) -> Any:
+    """Filled contours, logarithmic levels, the same for all panels."""
+    from matplotlib.colors import LogNorm
+
+    values = {name: np.nan_to_num(np.array(plane), nan=1e6) for name, plane in planes.items()}
+    low = max(min(v.min() for v in values.values()), 1e-4)
+    levels = np.geomspace(low, 30.0, 19)
+    places = np.linspace(-1, 1, grid)
+    fig, axes = plotting.subplots(1, len(values), width=10.0, height=3.7, sharey=True)
+    for ax, (name, plane) in zip(axes, values.items(), strict=True):
+        clipped = plane.clip(levels[0], levels[-1])
+        filled = ax.contourf(places, places, clipped, levels=levels, norm=LogNorm())
+        ax.contour(places, places, clipped, levels=levels[::3], colors="white", linewidths=0.5)
+        ax.plot(0, 0, "+", color="red", ms=9)
+        ax.set_title(VIEWS[name][2], fontsize=10)
+        ax.set(xlabel="step along direction 1", aspect="equal")
+        ax.grid(False)
+    axes[0].set_ylabel("step along direction 2")
+    bar = fig.colorbar(filled, ax=axes, label="training loss (nats)", shrink=0.9)
+    ticks = [t for t in (0.001, 0.01, 0.1, 1, 10) if levels[0] <= t <= levels[-1]]
+    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+    return fig
+
+
+def profile_figure(results: list[dict]) -> Any:
+    fig, ax = plotting.subplots(width=6.4, height=3.8)
+    for view, (*_, title, _zh) in VIEWS.items():
+        plotting.band(ax, RADII, [r[view]["rise"] for r in results], title)
+    ax.set(xlabel="radius, in lengths of each filter", ylabel="rise of the training loss (nats)")
+    ax.set_yscale("symlog", linthresh=0.1)
+    ax.set_ylim(0, None)
+    ax.legend(fontsize=8)
+    return fig
+
+
+# --- results ---
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    return {"mean": float(np.mean(values)), "std": float(np.std(values))}
+
+
+def collect(results: list[dict]) -> dict[str, Any]:
+    keys = ("loss", "test_accuracy", "rise_at_radius", "sharpness", "difference")
+    keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
+    metrics: dict[str, Any] = {"radius": RADIUS, "factor": FACTOR, "radii": RADII}
+    for view in VIEWS:
+        metrics[view] = {key: summary([r[view][key] for r in results]) for key in keys}
+        metrics[view]["rise"] = np.mean([r[view]["rise"] for r in results], axis=0)
+    for key in ("rise_at_radius", "sharpness"):
+        metrics[f"{key}_ratio"] = metrics["none"][key]["mean"] / metrics["batch"][key]["mean"]
+    return metrics
+
+
+def result_table(metrics: dict[str, Any]) -> dict[str, Any]:
+    columns = [
+        ("Network and view", "网络与视角", "s"),
+        ("Test accuracy (%)", "测试准确率（%）", ".1f"),
+        ("Training loss", "训练损失", ".4f"),
+        (f"Rise of the loss at radius {RADIUS:g}", f"半径 {RADIUS:g} 处损失上升", ".2f"),
+        ("Largest Hessian eigenvalue", "Hessian 最大特征值", ".2f"),
+        ("Rise, rescaled twin", "损失上升（重新缩放后）", ".2f"),
+        ("Eigenvalue, rescaled twin", "最大特征值（重新缩放后）", ".2f"),
+    ]
+    keys = ("test_accuracy", "loss", "rise_at_radius", "sharpness")
+    keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
+    rows = []
+    for view, (*_, english, chinese) in VIEWS.items():
+        cells = [(metrics[view][key]["mean"], metrics[view][key]["std"]) for key in keys]
+        rows.append([{"en": english, "zh": chinese}, *cells])
+    return table(columns, rows)
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if args.quick:
+        args.epochs, args.seeds, args.grid, args.directions, args.pictures = 3, 1, 9, 2, 100
+    task = load_task("digits")
+    seeds = [args.seed + s for s in range(args.seeds)]
+    bar = cli.progress(seeds, "seeds")
+    results = [measure_seed(task, s, args, with_plane=s == args.seed) for s in bar]
+    run.save_figure(plane_figure(results[0]["planes"], args.grid), "loss_landscape_planes")
+    run.save_figure(profile_figure(results), "loss_landscape_profile")
+    metrics = collect(results)
+    run.save_result("loss_landscape", metrics, {"main": result_table(metrics)}, seeds)
+    shown = {
+        f"{view}: {key}": metrics[view][key]["mean"]
+        for view in VIEWS
+        for key in ("test_accuracy", "rise_at_radius", "sharpness", "rescaled_sharpness")
+    }
+    shown["largest relative change of a logit by rescaling"] = max(
+        metrics[view]["difference"]["mean"] for view in VIEWS
+    )
+    run.finish(shown, "python chapter_03_optimization_regularization/exp_normalization.py")
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""The learning rate range test: which rates are worth a try, from a single short run.
+
+What you learn: let the rate grow by a constant factor at every step i = 0 .. n - 1,
+
+    eta_i = low (high / low)^(i / (n - 1))
+
+and watch the training loss. Too small: nothing happens. Then the loss falls, fastest where the rate
+is good. Then it rises: the steps overshoot. Two rules read a rate off the curve of the smoothed
+loss: the steepest descent over log eta, and a tenth of the rate at the minimum.
+
+    result = range_test(model, loss_fn, optimizer, batches)      # the weights are put back
+    result.steepest, result.tenth_of_minimum
+
+The script does it for two optimizers on the digits, and then checks the suggestions the slow way:
+it trains at six constant rates and looks where the validation loss is least.
+
+    python chapter_03_optimization_regularization/lr_finder.py         about 50 seconds, 2 cores
+
+Papers: Smith 2017 (the test); Gugger 2018 (the smoothing with bias correction).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from chapter_03_optimization_regularization import optimizers
+from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.tasks import Task, load_task, small_cnn
+from chapter_03_optimization_regularization.training import (
+    LossFunction,
+    TrainingError,
+    classification_loss,
+    fit,
+)
+from utils import cli, plotting
+from utils.run import Run, table
+
+OPTIMIZERS: dict[str, Any] = {
+    "SGD": lambda parameters, lr: optimizers.SGD(parameters, lr, momentum=0.9),
+    "Adam": lambda parameters, lr: optimizers.Adam(parameters, lr),
+}
+GRIDS = {
+    "SGD": [4.0**k / 2 for k in range(-5, 1)],
+    "Adam": [4.0**k / 2 for k in range(-7, -1)],
+}
+RANGES = {"SGD": (1e-5, 10.0), "Adam": (1e-6, 1.0)}
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """A point a step: rate, loss before the update with it, smoothed loss; all lists of length n.
+
+    diverged_at: the rate at which the smoothed loss had blown up, or None if the end was reached.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    diverged_at: float | None
+
+    @property
+    def steepest(self) -> float:
+        """The rate of the steepest descent of the smoothed loss over log(rate).
+
+        Looked for before the minimum. The first tenth of the points is left out: there the running
+        mean has few terms, and noise makes the steepest slope.
+        """
+        start = max(1, len(self.rates) // 10)
+        end = max(int(np.argmin(self.smoothed)) + 1, start + 2)
+        slopes = np.gradient(self.smoothed, np.log(self.rates))  # (n,)
+        return self.rates[start + int(np.argmin(slopes[start:end]))]
+
+    @property
+    def tenth_of_minimum(self) -> float:
+        """A tenth of the rate at which the smoothed loss is least."""
+        return self.rates[int(np.argmin(self.smoothed))] / 10
+
+
+def endless(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batch after batch for ever; `Batches` are shuffled anew in every epoch."""
+    number = 0
+    while True:
+        yield from batches.epoch(number) if isinstance(batches, Batches) else batches
+        number += 1
+
+
+def range_test(
+    model: nn.Module,
+    loss_fn: LossFunction,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Any],
+    *,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    steps: int = 200,
+    smoothing: float = 0.8,
+    stop_factor: float = 2.0,
+) -> RangeTest:
+    """Train for `steps` updates at growing rates; stop when the smoothed loss has blown up.
+
+    Blown up: above `stop_factor` times its least value so far, or not finite. Groups keep the ratio
+    of their rates; the largest runs from `lowest` to `highest`. Afterwards weights, buffers, mode
+    and optimizer state are as before, and there are no gradients, even if the run was interrupted.
+    """
+    saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    was_training = model.training
+    try:
+        model.train()
+        return _run(model, loss_fn, optimizer, batches, (lowest, highest, steps), smoothing,
+                    stop_factor)  # fmt: skip
+    finally:
+        model.load_state_dict(saved[0])
+        optimizer.load_state_dict(saved[1])
+        optimizer.zero_grad()
+        model.train(was_training)
+
+
+def _run(
+    model: nn.Module, loss_fn: LossFunction, optimizer: Any, batches: Iterable[Any],
+    span: tuple[float, float, int], smoothing: float, stop_factor: float,
+) -> RangeTest:  # fmt: skip
+    largest = max(group["lr"] for group in optimizer.param_groups)
+    shares = [group["lr"] / largest for group in optimizer.param_groups]
+    rates, losses, smoothed, mean = [], [], [], 0.0
+    for rate, batch in zip(np.geomspace(*span).tolist(), endless(batches), strict=False):
+        for group, share in zip(optimizer.param_groups, shares, strict=True):
+            group["lr"] = rate * share
+        optimizer.zero_grad()
+        loss, _ = loss_fn(model, batch)
+        mean = smoothing * mean + (1 - smoothing) * loss.item()
+        smooth = mean / (1 - smoothing ** (len(rates) + 1))  # the mean began at 0: undo that
+        if not math.isfinite(smooth) or smooth > stop_factor * min([*smoothed, smooth]):
+            return RangeTest(rates, losses, smoothed, diverged_at=rate)
+        rates.append(rate)
+        losses.append(loss.item())
+        smoothed.append(smooth)
+        loss.backward()
+        optimizer.step()
+    return RangeTest(rates, losses, smoothed, diverged_at=None)
+
+
+# --- the script ---
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_03_optimization_regularization/lr_finder.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --epochs 10"])
+    parser.set_defaults(threads=1)  # the pictures are too small for two
+    group = parser.add_argument_group("training")
+    group.add_argument("--steps", type=cli.positive_int, default=150, help="steps of a range test")
+    group.add_argument("--epochs", type=cli.positive_int, default=4, help="passes for the check")
+    group.add_argument("--seeds", type=cli.positive_int, default=3, help="first weights tried")
+    return parser
+
+
+def digits_batches(task: Task, seed: int) -> Batches:
+    return Batches(*task.train, batch_size=BATCH, shuffle=True, seed=seed)
+
+
+def find(name: str, task: Task, seed: int, steps: int) -> RangeTest:
+    """The range test of a fresh small CNN on the digits."""
+    torch.manual_seed(seed)
+    model = small_cnn()
+    optimizer = OPTIMIZERS[name](model.parameters(), 1e-3)
+    low, high = RANGES[name]
+    return range_test(
+        model, classification_loss(), optimizer, digits_batches(task, seed),
+        lowest=low, highest=high, steps=steps,
+    )  # fmt: skip
+
+
+def validation_loss(name: str, rate: float, task: Task, seed: int, epochs: int) -> float:
+    """After training at a constant rate; nan if the loss was no number any more."""
+    torch.manual_seed(seed)
+    model = small_cnn()
+    optimizer = OPTIMIZERS[name](model.parameters(), rate)
+    val = Batches(*task.val, batch_size=512)
+    try:
+        history = fit(
+            model, classification_loss(), optimizer, digits_batches(task, seed),
+            epochs=epochs, val=val,
+        )  # fmt: skip
+    except TrainingError:
+        return float("nan")
+    return history.epochs[-1]["val_loss"]
+
+
+def figure(tests: dict[str, list[RangeTest]], checks: dict[str, np.ndarray]) -> Any:
+    """Above: the range tests. Below: where the rates that they suggest fall on the slow curve."""
+    fig, axes = plotting.subplots(2, 2, width=9.2, height=6.4, sharex="col")
+    for column, name in enumerate(tests):
+        top, bottom = axes[:, column]
+        for i, test in enumerate(tests[name]):
+            top.plot(test.rates, test.losses, color="#BBBBBB", lw=0.6)
+            label = "smoothed, one line a seed" if i == 0 else None
+            top.plot(test.rates, test.smoothed, color=plotting.COLORS[0], lw=1.2, label=label)
+        plotting.band(bottom, GRIDS[name], checks[name].T, "after training", plotting.COLORS[0])
+        for ax in (top, bottom):
+            for color, rule in zip(plotting.COLORS[1:3], ("steepest", "tenth_of_minimum"),
+                                   strict=True):  # fmt: skip
+                rate = suggestion(tests[name], rule)
+                ax.axvline(rate, color=color, ls="--", label=rule.replace("_", " "))
+        top.set(title=f"{name}: range test", ylim=(0, 3), ylabel="training loss (nats)")
+        bottom.plot(GRIDS[name], checks[name], "o", ms=3.5, color=plotting.COLORS[0])
+        bottom.set(title=f"{name}: constant rate", xscale="log", yscale="log")
+        bottom.set(xlabel="learning rate", ylabel="validation loss (nats)")
+    axes[0, 0].legend(fontsize=8, loc="lower left")
+    return fig
+
+
+def suggestion(tests: list[RangeTest], rule: str) -> float:
+    """Geometric mean over the seeds."""
+    return float(np.exp(np.mean([np.log(getattr(test, rule)) for test in tests])))
+
+
+def summary(tests: dict[str, list[RangeTest]], checks: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Suggested rates, the best of the grid, and the loss at the grid's rate next to each."""
+    metrics: dict[str, Any] = {}
+    for name, results in tests.items():
+        grid, losses = np.array(GRIDS[name]), checks[name].mean(axis=1)  # (rates,)
+        best = int(np.nanargmin(losses))
+        row = {"best_rate": grid[best], "best_loss": losses[best]}
+        for rule in ("steepest", "tenth_of_minimum"):
+            row[rule] = suggestion(results, rule)
+            near = int(np.argmin(np.abs(np.log(grid / row[rule]))))
+            row[f"{rule}_loss"] = losses[near]
+        metrics[name] = {key: float(value) for key, value in row.items()}
+    return metrics
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if args.quick:
+        args.epochs, args.seeds, args.steps = 1, 1, 100
+    task = load_task("digits", args.data_dir)
+    seeds = [args.seed + s for s in range(args.seeds)]
+    tests = {name: [find(name, task, s, args.steps) for s in seeds] for name in OPTIMIZERS}
+    checks = {
+        name: np.array(
+            [
+                [validation_loss(name, rate, task, s, args.epochs) for s in seeds]
+                for rate in cli.progress(GRIDS[name], f"{name}, constant rates")
+            ]
+        )  # (rates, seeds)
+        for name in OPTIMIZERS
+    }
+    run.save_figure(figure(tests, checks), "lr_finder")
+    metrics = summary(tests, checks)
+    columns = [
+        ("Optimiser", "优化器", "s"),
+        ("Steepest descent", "最陡下降处", ".2g"),
+        ("Tenth of the minimum", "最低点的十分之一", ".2g"),
+        ("Best of the grid", "网格最优", ".2g"),
+    ]
+    keys = ("steepest", "tenth_of_minimum", "best_rate")
+    rows = [[name, *(row[key] for key in keys)] for name, row in metrics.items()]
+    run.save_result("lr_finder", metrics, {"main": table(columns, rows)}, seeds)
+    shown = {f"{name}: {key}": value for name, row in metrics.items() for key, value in row.items()}
+    run.finish(shown, next_command="python chapter_03_optimization_regularization/exp_schedules.py")
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
