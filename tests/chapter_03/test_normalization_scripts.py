@@ -110,7 +110,11 @@ def test_best_rate_is_the_one_with_the_best_mean_validation_accuracy():
 
 def test_jobs_give_the_same_scores_in_processes_and_in_order():
     jobs = [("batch", 0.1, 64, seed, 1) for seed in (0, 1)]
-    assert exp_normalization.run_jobs(jobs, "x", 1) == exp_normalization.run_jobs(jobs, "x", 2)
+    found = []
+    for workers in (1, 2):
+        with exp_normalization.make_pool(workers) as pool:
+            found.append(exp_normalization.run_jobs(jobs, "x", pool))
+    assert found[0] == found[1]
 
 
 # --- loss landscape ---
