@@ -49,7 +49,7 @@ OPTIMIZERS: dict[str, Any] = {
     "SGD": lambda parameters, lr: optimizers.SGD(parameters, lr),
     "Adam": lambda parameters, lr: optimizers.Adam(parameters, lr),
 }
-FIRST_EXPONENT = {"SGD": -3, "Adam": -8}  # where the ladder is entered, at the smallest batch
+FIRST_EXPONENT = {"SGD": -3, "Adam": -9}  # where the ladder is entered, at the smallest batch
 NOISE_BATCH = 64
 
 
@@ -95,7 +95,7 @@ def steps_to_target(
 def climb(measure: Any, start: int) -> dict[int, list[float]]:
     """Walk the ladder from `start` towards fewer steps, until both neighbours are worse.
 
-    measure(exponent, limit) -> steps of each seed, inf beyond the limit. Returns {exponent: steps}
+    measure(exponent, limit) -> steps of each seed, up to a first inf beyond the limit. Returns {exponent: steps}
     of all rungs tried. A rung is given up when it takes 1.5 times as long as the best one so far.
     """
     tried: dict[int, list[float]] = {}
@@ -118,10 +118,12 @@ def tune(task: Task, name: str, batch: int, start: int, args: argparse.Namespace
     """Best exponent, its rate and steps (one a seed), and the mean steps of every rung tried."""
 
     def measure(exponent: int, limit: float) -> list[float]:
-        seeds = range(args.seed, args.seed + args.seeds)
-        return [
-            steps_to_target(task, name, 2.0**exponent, batch, s, args.target, limit) for s in seeds
-        ]
+        steps: list[float] = []
+        for s in range(args.seed, args.seed + args.seeds):
+            steps.append(steps_to_target(task, name, 2.0**exponent, batch, s, args.target, limit))
+            if math.isinf(steps[-1]):
+                break  # one failure rules the rung out
+        return steps
 
     tried = climb(measure, start)
     best = min(tried, key=lambda exponent: np.mean(tried[exponent]))

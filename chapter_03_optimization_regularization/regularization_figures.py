@@ -107,6 +107,8 @@ def weights_figure(weights: dict[Any, np.ndarray], zeros: dict[str, Any], streng
         near = zeros[form]["near_zero"]
         right.plot(zeros["strengths"], near, "s:", ms=4, color=color, label=f"{label}: |w| < 0.001")
     right.set(xscale="log", xlabel="strength of L1", ylabel="share of the weights (%)")
+    right.set_xticks(zeros["strengths"], [f"{value:g}" for value in zeros["strengths"]])
+    right.minorticks_off()
     right.set(ylim=(-3, 103))
     right.legend(fontsize=8)
     return fig

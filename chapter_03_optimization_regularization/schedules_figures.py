@@ -63,7 +63,7 @@ def warmup_figure(warm: dict[str, dict[str, Any]]) -> Any:
         ax.set(xlabel="peak learning rate", title=name)
     axes[0].set_ylabel("final validation loss (nats)")
     axes[0].legend(fontsize=8)
-    axes[0].set_ylim(0, 2.6)  # a diverged run is off the axis
+    axes[0].set(yscale="log", ylim=(0.04, 4))  # a diverged run is off the axis
     return fig
 
 
@@ -82,8 +82,10 @@ def branches_figure(several: dict[str, Any], per_epoch: int) -> Any:
         ax.plot(x, y, "--", color=plotting.COLORS[2], lw=1, label=label)
     ax.plot(np.tile(steps, (len(several["WSD"]), 1)), several["WSD"], "s", ms=4,
             color=plotting.COLORS[2])  # fmt: skip
+    ax.plot(np.tile(steps * 1.04, (len(several["cosine"]), 1)), several["cosine"], "D", ms=2.5,
+            color=plotting.COLORS[0])  # fmt: skip
     ax.plot(steps * 1.04, several["cosine"].mean(axis=0), "D", ms=5, color=plotting.COLORS[0],
-            label="cosine, a run for each length")  # fmt: skip
+            label="cosine, a run for each length, better of two peaks")  # fmt: skip
     ax.set_xscale("log", base=2)
     ax.set(xlabel="steps in all", ylabel="validation loss (nats)")
     ax.set_xticks(steps, [str(s) for s in steps])
