@@ -17,7 +17,7 @@ with Adam, for B = 4 .. 1024, at the best learning rate for each B on a ladder o
 Batches are drawn with replacement, as the theory assumes, and every step is followed by a
 validation; therefore the loop is written out here.
 
-    python chapter_03_optimization_regularization/exp_batch_size.py    about 2 minutes, 2 cores
+    python chapter_03_optimization_regularization/exp_batch_size.py    about 1.5 minutes, 2 cores
 
 Papers: McCandlish et al. 2018; Goyal et al. 2017 (linear scaling); Shallue et al. 2019; Malladi et
 al. 2022 (square root for Adam).
@@ -95,8 +95,9 @@ def steps_to_target(
 def climb(measure: Any, start: int) -> dict[int, list[float]]:
     """Walk the ladder from `start` towards fewer steps, until both neighbours are worse.
 
-    measure(exponent, limit) -> steps of each seed, up to a first inf beyond the limit. Returns {exponent: steps}
-    of all rungs tried. A rung is given up when it takes 1.5 times as long as the best one so far.
+    measure(exponent, limit) -> steps of each seed, up to a first inf beyond the limit. Returns
+    {exponent: steps} of all rungs tried. A rung is given up when it takes 1.5 times as long as the
+    best one so far.
     """
     tried: dict[int, list[float]] = {}
 

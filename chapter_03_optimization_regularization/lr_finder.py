@@ -14,7 +14,7 @@ loss: the steepest descent over log eta, and a tenth of the rate at the minimum.
 The script does it for two optimizers on the digits, and then checks the suggestions the slow way:
 it trains at six constant rates and looks where the validation loss is least.
 
-    python chapter_03_optimization_regularization/lr_finder.py         about 50 seconds, 2 cores
+    python chapter_03_optimization_regularization/lr_finder.py         about 45 seconds, 2 cores
 
 Papers: Smith 2017 (the test); Gugger 2018 (the smoothing with bias correction).
 """
@@ -159,7 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(threads=1)  # the pictures are too small for two
     group = parser.add_argument_group("training")
     group.add_argument("--steps", type=cli.positive_int, default=150, help="steps of a range test")
-    group.add_argument("--epochs", type=cli.positive_int, default=4, help="passes for the check")
+    group.add_argument("--epochs", type=cli.positive_int, default=3, help="passes for the check")
     group.add_argument("--seeds", type=cli.positive_int, default=3, help="first weights tried")
     return parser
 
