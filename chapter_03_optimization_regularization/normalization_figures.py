@@ -18,7 +18,7 @@ COLORS = dict(zip(KINDS, plotting.COLORS, strict=False))  # a kind has one colou
 
 def rates_figure(scores: dict[str, np.ndarray], rates: Sequence[float]) -> Any:
     """Validation accuracy over the learning rate: mean and range over the seeds."""
-    fig, ax = plotting.subplots(width=6.8, height=3.9)
+    fig, ax = plotting.subplots(width=7.6, height=3.9)
     for kind, values in scores.items():
         plotting.band(
             ax, rates, values[..., 0].T, kind, COLORS[kind]
@@ -26,7 +26,7 @@ def rates_figure(scores: dict[str, np.ndarray], rates: Sequence[float]) -> Any:
     ax.set(xscale="log", xlabel="learning rate of SGD", ylabel="validation accuracy (%)")
     ax.set(ylim=(0, 101), title="6 convolutions on the digits, batches of 32")
     ax.axhline(CHANCE, color="0.5", lw=1, ls=":", label="chance")
-    ax.legend(fontsize=8, ncols=2, loc="upper right")
+    fig.legend(fontsize=8, loc="outside right upper")
     return fig
 
 
@@ -59,7 +59,8 @@ def activations_figure(layers: dict[str, dict[str, np.ndarray]]) -> Any:
     for ax in axes[-1]:
         ax.set_xlabel("convolution (1 is next to the input)")
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0, 0].legend(fontsize=8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, names, fontsize=8, ncols=5, loc="outside upper center")
     return fig
 
 

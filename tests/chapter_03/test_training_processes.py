@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,8 @@ import torch
 
 from utils.checkpoint import load_checkpoint
 from utils.file_io_util import read_json, read_jsonl
+
+resource = pytest.importorskip("resource", reason="signals and limits of Unix are tested here")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
