@@ -374,6 +374,41 @@ def test_bf16_really_computes_in_16_bits():
             precision="fp16")  # fmt: skip
 
 
+def test_compile_trains_a_compiled_model_and_leaves_the_plain_one(monkeypatch):
+    """With torch.compile's eager backend, which needs no C++ compiler; the result is the same."""
+    original, compiled = torch.compile, []
+
+    def eager(module):
+        compiled.append(module)
+        return original(module, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", eager)
+    models = []
+    for switch in (False, True):
+        model = network(dropout=0.0)
+        fit(
+            model, classification_loss(), SGD(model.parameters(), lr=0.1), batches(), epochs=1,
+            compile=switch,
+        )  # fmt: skip
+        models.append(model)
+    assert compiled == [models[1]]
+    for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_tensorboard_logs_each_epoch_or_says_what_to_install(tmp_path):
+    model = network()
+    options = {"epochs": 2, "folder": tmp_path, "tensorboard": True}
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        with pytest.raises(UserError, match="pip install tensorboard"):
+            fit(model, classification_loss(), SGD(model.parameters(), lr=0.1), batches(), **options)
+        return
+    fit(model, classification_loss(), SGD(model.parameters(), lr=0.1), batches(), **options)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
 def test_means_count_every_example_once():
     model = network(dropout=0.0)
     x, y = data()
