@@ -65,8 +65,8 @@ class Setting:
 
 def settings(quick: bool = False) -> tuple[Setting, Setting]:
     if quick:
-        tiny = Setting("CNN", lambda: small_cnn("batch", width=4), 2, 0, 1)
-        return Setting("MLP", lambda: small_mlp(hidden=32), 4, 1, 1), tiny
+        tiny = Setting("CNN", lambda: small_cnn("batch", width=4), 1, 0, 1)
+        return Setting("MLP", lambda: small_mlp(hidden=32), 3, 0, 1), tiny
     cnn = Setting("CNN", lambda: small_cnn("batch", width=8), 6, 1, 1)
     return Setting("MLP", small_mlp, 10, 2, 2), cnn
 

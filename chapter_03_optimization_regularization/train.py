@@ -174,7 +174,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
         model, history = train_once(task, seed, args, run, folder)
         first = first or model
-        test = evaluate(model, classification_loss(), test_batches(task), run.device)
+        test = evaluate(model, classification_loss(), held_out(task), run.device)
         histories.append(history)
         rows.append(
             {
@@ -188,7 +188,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     publish(args, run, task, first, rows, histories)
 
 
-def test_batches(task: Task) -> Batches:
+def held_out(task: Task) -> Batches:
     return Batches(*task.test, batch_size=1000)
 
 
@@ -220,7 +220,7 @@ def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
     task = load_task(checkpoint["dataset"], data_dir)
     model = make_model(checkpoint["architecture"]["model"], task)
     load_state(model, checkpoint["state"], path)
-    test = evaluate(model, classification_loss(), test_batches(task))
+    test = evaluate(model, classification_loss(), held_out(task))
     return {"test_accuracy": 100 * test["accuracy"]}
 
 

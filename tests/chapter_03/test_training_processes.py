@@ -179,7 +179,7 @@ def script(*options: str) -> list[str]:
 
 def test_train_py_killed_from_outside_resumes(tmp_path):
     """What a user sees: kill -9 at any moment, then --resume with the folder's name."""
-    common = ["--epochs", "60", "--output_dir", str(tmp_path), "--ema_decay", "0.9"]
+    common = ["--epochs", "30", "--output_dir", str(tmp_path), "--ema_decay", "0.9"]
     options = {"env": ENVIRONMENT, "cwd": ROOT}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(script(*common, "--run_name", "killed"), **options, **quiet)
@@ -197,7 +197,7 @@ def test_train_py_killed_from_outside_resumes(tmp_path):
         assert done.returncode == 0, done.stderr
     whole = folder.with_name("train-whole")
     assert_same(*(load_checkpoint(f / "last.pth")["state"] for f in (folder, whole)))
-    assert read_json(folder / "run.json")["options"]["epochs"] == 60
+    assert read_json(folder / "run.json")["options"]["epochs"] == 30
     rows = [read_jsonl(f / "metrics.jsonl") for f in (folder, whole)]
     assert [r["val_loss"] for r in rows[0]] == [r["val_loss"] for r in rows[1]]
 
