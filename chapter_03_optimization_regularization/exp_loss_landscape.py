@@ -13,7 +13,7 @@ Numbers, for each seed: the rise of the loss over the radius, averaged over rand
 largest Hessian eigenvalue; and both again after `rescaled`, which changes the weights but not the
 function. A number that moves there says something about the weights, not about the function.
 
-    python chapter_03_optimization_regularization/exp_loss_landscape.py    about 2 minutes, 2 cores
+    python chapter_03_optimization_regularization/exp_loss_landscape.py    about a minute, 2 cores
 
 Papers: Li, Xu, Taylor, Studer & Goldstein 2018; Dinh, Pascanu, Bengio & Bengio 2017;
 Santurkar, Tsipras, Ilyas & Madry 2018.

@@ -12,7 +12,7 @@ seed gives the examples, the wrong labels, the first weights and the order. Each
 best of a grid of three on the (clean) validation set, tried on two other seeds. Two rows for
 comparison: the same 250 examples with right labels, and all 1,197 of them in as many steps.
 
-    python chapter_03_optimization_regularization/exp_regularization.py     about 3 minutes, 2 cores
+    python chapter_03_optimization_regularization/exp_regularization.py     about 2 minutes, 2 cores
 
 Papers: Arpit et al. 2017 (clean patterns are learnt before noise); Zhang et al. 2017 (networks can
 learn random labels); the methods' papers are named in regularization.py and mixing.py.

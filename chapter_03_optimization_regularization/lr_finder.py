@@ -14,7 +14,7 @@ loss: the steepest descent over log eta, and a tenth of the rate at the minimum.
 The script does it for two optimizers on the digits, and then checks the suggestions the slow way:
 it trains at six constant rates and looks where the validation loss is least.
 
-    python chapter_03_optimization_regularization/lr_finder.py         about 45 seconds, 2 cores
+    python chapter_03_optimization_regularization/lr_finder.py         about 50 seconds, 2 cores
 
 Papers: Smith 2017 (the test); Gugger 2018 (the smoothing with bias correction).
 """

@@ -3,7 +3,7 @@
 What you learn: how the parts of this chapter (optimiser, schedule, clipping, averaging, checkpoint)
 go together in one call, and that a stopped run can be resumed to the very same weights.
 
-    python chapter_03_optimization_regularization/train.py                about 20 s, 3 seeds
+    python chapter_03_optimization_regularization/train.py                about 40 s, 3 seeds
     python chapter_03_optimization_regularization/train.py --epochs 200   press Ctrl-C, then:
     python chapter_03_optimization_regularization/train.py --resume RUN_FOLDER
     torchrun --nproc_per_node=2 chapter_03_optimization_regularization/train.py --threads 1
