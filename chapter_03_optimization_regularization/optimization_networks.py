@@ -59,14 +59,14 @@ class Setting:
     name: str
     make: Callable[[], nn.Module]
     epochs: int
-    reach: int  # grid values on each side of the usual one, at first
+    reach: int  # grid values on each side of the usual one, at first; 0: no search
     search_seeds: int  # the search takes the mean over the first so many seeds
 
 
 def settings(quick: bool = False) -> tuple[Setting, Setting]:
     if quick:
         tiny = Setting("CNN", lambda: small_cnn("batch", width=4), 1, 0, 1)
-        return Setting("MLP", lambda: small_mlp(hidden=32), 3, 0, 1), tiny
+        return Setting("MLP", lambda: small_mlp(hidden=32), 3, 1, 1), tiny
     cnn = Setting("CNN", lambda: small_cnn("batch", width=8), 6, 1, 1)
     return Setting("MLP", small_mlp, 10, 2, 2), cnn
 
@@ -123,7 +123,12 @@ def split_loss(model: nn.Module, examples: tuple[Tensor, Tensor]) -> float:
 
 
 def search(score: Callable[[float], float], start: float, reach: int) -> Outcome:
-    """Scores around `start` on GRID, and on until the best has a neighbour on both sides."""
+    """Scores around `start` on GRID, and on until the best has a neighbour on both sides.
+
+    `reach=0` takes `start` without a search.
+    """
+    if reach == 0:
+        return Outcome(start, {start: score(start)}, at_edge=False)
     centre = GRID.index(start)
     low, high = max(centre - reach, 0), min(centre + reach, len(GRID) - 1)
     curve = {rate: score(rate) for rate in GRID[low : high + 1]}
