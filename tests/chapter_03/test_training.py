@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 from pathlib import Path
 
@@ -288,15 +289,17 @@ def test_a_late_look_at_the_loss_still_names_the_step(monkeypatch):
     assert caught.value.step == 5
 
 
-def test_a_full_disk_is_reported_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_disk_that_takes_nothing_leaves_the_old_checkpoint(tmp_path, monkeypatch, number):
     everything(tmp_path, epochs=1)
     kept = (tmp_path / "last.pth").read_bytes()
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(TrainingError, match=r"No space left.*last good checkpoint is .*last\.pth"):
+    monkeypatch.setattr("os.fsync", refuse)
+    message = rf"{os.strerror(number)}.*last good checkpoint is .*last\.pth"
+    with pytest.raises(TrainingError, match=message):
         everything(tmp_path, resume=True)
     assert (tmp_path / "last.pth").read_bytes() == kept
     assert not list(tmp_path.glob(".*.tmp"))
