@@ -9,6 +9,7 @@ with autocast(device, "bf16"):
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.errors import UserError
@@ -35,18 +36,32 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def pick_precision(device: torch.device, precision: str = "auto") -> str:
+def pick_precision(
+    device: torch.device, precision: str = "auto", convolutions: bool = False
+) -> str:
     """`auto` is bf16 on a CUDA device that supports it and fp32 elsewhere.
 
-    On a CPU, bf16 pays for convolutions and large matrices only, so scripts that have them choose
-    it themselves.
+    With `convolutions`, also bf16 on a CPU that has instructions for it: there it makes
+    convolutions and large matrix products two to three times as fast, and smaller ones slower.
     """
     import torch
 
     if precision != "auto":
         return precision
-    fast_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return "bf16" if fast_bf16 else "fp32"
+    if device.type == "cpu":
+        return "bf16" if convolutions and cpu_has_bf16() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def cpu_has_bf16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the processor multiplies bf16 in hardware; False where the system does not tell."""
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8")
+    except OSError:
+        return False
+    lines = [line for line in text.splitlines() if line.lower().startswith(("flags", "features"))]
+    words = set(" ".join(lines[:1]).split())  # the first core's
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86, ARM
 
 
 def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager:

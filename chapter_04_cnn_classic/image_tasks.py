@@ -1,0 +1,122 @@
+"""The image data sets as tensors, and how a batch of them reaches a network.
+
+    task = load_task("shapes")                  # embedded; also "cifar10", "digits", ...
+    x, y = task.train                           # (N, C, H, W) uint8, (N,) int64
+    batches = train_batches(task, 128, seed=0, augment="flip,crop")
+    x, y = next(iter(batches))                  # (128, C, H, W) float32 standardised, (128,)
+
+The pictures stay uint8 in memory (CIFAR-10: 154 MB instead of 614), and each batch is converted,
+augmented and standardised when it is drawn, in this order: augmentation works on pixels from 0 to
+1, and what it cuts out or shifts in is then standardised like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.mixing import cutmix_transform, mixup_transform
+from chapter_04_cnn_classic import augmentation
+from utils import datasets
+
+Examples = tuple[Tensor, Tensor]
+MIXES: dict[str, Callable] = {"mixup": mixup_transform, "cutmix": cutmix_transform}
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """Pictures (N, C, H, W) uint8 with labels (N,) in three splits; mean and std (C,) of 0..1."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Examples
+    val: Examples
+    test: Examples
+    mean: Tensor
+    std: Tensor
+    origin: str = ""  # what the pixels are, if they are not the official ones
+
+    @property
+    def channels(self) -> int:
+        return self.train[0].shape[1]
+
+    @property
+    def image_size(self) -> int:
+        return self.train[0].shape[-1]
+
+    def to(self, device: torch.device | str) -> ImageTask:
+        """The same on the device, where batches are then cut and augmented."""
+        fields = {
+            k: tuple(t.to(device) for t in getattr(self, k)) for k in ("train", "val", "test")
+        }
+        return replace(self, **fields)
+
+    def architecture(self, model: str) -> dict[str, str | int]:
+        """What `model.build_model` needs to build a network for this task."""
+        return {
+            "model": model,
+            "num_classes": len(self.classes),
+            "image_size": self.image_size,
+            "channels": self.channels,
+        }
+
+
+def load_task(name: str, data_dir: str | None = None, limit: int | None = None) -> ImageTask:
+    """A data set's fixed splits; `limit` keeps the first examples of each split only."""
+    data = datasets.load(name, data_dir)
+
+    def tensors(split: datasets.Split) -> Examples:
+        images = torch.from_numpy(split.images[:limit])  # (N, H, W) or (N, H, W, 3)
+        images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+        return images.contiguous(), torch.from_numpy(split.labels[:limit])  # (N, C, H, W), (N,)
+
+    mean, std = (
+        torch.as_tensor(value, dtype=torch.float32).reshape(-1) for value in (data.mean, data.std)
+    )
+    parts = (tensors(data.train), tensors(data.val), tensors(data.test))
+    return ImageTask(name, data.classes, *parts, mean, std, data.origin)
+
+
+def standardize(pixels: Tensor, task: ImageTask) -> Tensor:
+    """(B, C, H, W) in 0..1 -> the same with the training split's mean 0 and deviation 1."""
+    mean, std = (value.to(pixels)[:, None, None] for value in (task.mean, task.std))  # (C, 1, 1)
+    return (pixels - mean) / std
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 0..1."""
+    return images.float() / 255
+
+
+def train_batches(
+    task: ImageTask, batch_size: int, seed: int, augment: str = "", mix: str = ""
+) -> Batches:
+    """The training split in shuffled, augmented batches; `mix` is "", "mixup" or "cutmix".
+
+    `augment`: names for `augmentation.build`, such as "flip,crop". With `mix` the labels become
+    probabilities (B, classes).
+    """
+    change = augmentation.build(augment)
+    blend = MIXES[mix](1.0, len(task.classes)) if mix else None
+
+    def transform(batch: Examples, generator: torch.Generator) -> Examples:
+        images, labels = batch
+        x = standardize(change(to_pixels(images), generator), task)
+        x = x.contiguous(memory_format=torch.channels_last)
+        return blend((x, labels), generator) if blend else (x, labels)
+
+    return Batches(*task.train, batch_size=batch_size, shuffle=True, seed=seed, transform=transform)
+
+
+def eval_batches(task: ImageTask, split: str, batch_size: int = 500) -> Batches:
+    """A split in its own order, standardised."""
+
+    def transform(batch: Examples, generator: torch.Generator) -> Examples:
+        x = standardize(to_pixels(batch[0]), task)
+        return x.contiguous(memory_format=torch.channels_last), batch[1]
+
+    return Batches(*getattr(task, split), batch_size=batch_size, transform=transform)

@@ -1,0 +1,247 @@
+"""Train any network of this chapter on any image data set of the course, and look at its mistakes.
+
+What you learn: the whole of an image classifier's training in one script, on top of chapter 3's
+loop; and that an accuracy is the beginning of a diagnosis, not its end: which classes are confused,
+and which pictures is the network most wrong about?
+
+    python chapter_04_cnn_classic/train.py --dataset shapes                     embedded, 4 minutes
+    python chapter_04_cnn_classic/train.py --dataset digits --model lenet5      embedded, seconds
+    python chapter_04_cnn_classic/train.py --epochs 100 --batch_size 128 --lr 0.001        CIFAR-10
+    python chapter_04_cnn_classic/train.py --resume RUN_FOLDER                  after Ctrl-C
+
+Writes curves, confusion matrix, accuracy by class, the worst mistakes, and the weights, which
+`inference.py --model_path` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chapter_03_optimization_regularization.training import History
+from chapter_04_cnn_classic import recipe as recipes
+from chapter_04_cnn_classic import train_figures
+from chapter_04_cnn_classic.augmentation import NAMES
+from chapter_04_cnn_classic.image_tasks import MIXES, ImageTask, load_task
+from chapter_04_cnn_classic.model import MODELS, build_model, load_model
+from chapter_04_cnn_classic.recipe import Recipe
+from utils import cli, datasets
+from utils.device import pick_precision
+from utils.errors import UserError
+from utils.run import Run, table
+
+SHIPPED = ("cifar10", "simple_cnn")  # the network of results/best_model.pth
+# Epochs and augmentation where the command does not say: what the data set needs to be learnt.
+DEFAULTS = {"digits": (40, "crop:1"), "mnist": (8, "crop:2"), "fashion_mnist": (12, "flip,crop:2")}
+COLOR_DEFAULTS = (15, "flip,crop")
+QUICK_ROWS = 1000  # of each split
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_04_cnn_classic/train.py"
+    examples = [f"{path} --dataset shapes", f"{path} --epochs 100 --batch_size 128 --lr 0.001"]
+    parser = cli.make_parser(__doc__, examples)
+    group = parser.add_argument_group("task")
+    group.add_argument("--dataset", choices=datasets.names(), default="cifar10")
+    group.add_argument("--model", choices=MODELS, default="simple_cnn", help="network")
+    group.add_argument("--seeds", type=cli.positive_int, default=1, help="runs, one after another")
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=cli.positive_int, help="passes (default: by data set)")
+    group.add_argument("--batch_size", type=cli.positive_int, default=128, help="pictures a step")
+    group.add_argument("--lr", type=cli.positive_float, default=1e-3, help="highest learning rate")
+    group.add_argument("--optimizer", choices=list(recipes.OPTIMIZERS), default="adamw")
+    group.add_argument("--schedule", choices=recipes.SCHEDULES, default="one_cycle")
+    group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.05)
+    group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
+    group.add_argument("--ema_decay", type=cli.fraction, default=0.0, help="0: no averaging")
+    help_text = f'"none" or a list of {", ".join(NAMES)} (default: by data set)'
+    group.add_argument("--augment", help=help_text)
+    group.add_argument("--mix", choices=["none", *MIXES], default="none", help="mixed pictures")
+    cli.add_training_options(parser)
+    return parser
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The settings of the command, with the data set's defaults where it is silent."""
+    epochs, augment = DEFAULTS.get(args.dataset, COLOR_DEFAULTS)
+    if args.augment is not None:
+        augment = "" if args.augment == "none" else args.augment
+    return Recipe(
+        epochs=args.epochs or epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        optimizer=args.optimizer,
+        schedule=args.schedule,
+        weight_decay=args.weight_decay,
+        label_smoothing=args.label_smoothing,
+        augment=augment,
+        mix="" if args.mix == "none" else args.mix,
+        ema_decay=args.ema_decay,
+    )
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    recipe = recipe_of(args)
+    if run.quick:
+        args.epochs, args.seeds = min(recipe.epochs, 2), 1
+        recipe = recipe_of(args)
+    task = load_task(args.dataset, args.data_dir, limit=QUICK_ROWS if run.quick else None)
+    rows, histories, shown = [], [], None
+    for seed in range(args.seed, args.seed + args.seeds):
+        folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
+        model, history = train_once(args, run, task, recipe, seed, folder)
+        logits = recipes.predict(model, task, device=run.device)
+        histories.append(history)
+        rows.append(judge(history, logits, task))
+        if shown is None:
+            shown = (model, logits)
+    report(args, run, task, recipe, shown, rows, histories)
+
+
+def train_once(
+    args: argparse.Namespace, run: Run, task: ImageTask, recipe: Recipe, seed: int, folder: Path
+) -> tuple[torch.nn.Module, History]:
+    """One training in `folder`; resumed if the command says so and the folder has a last.pth."""
+    torch.manual_seed(seed)
+    architecture = task.architecture(args.model)
+    model = build(architecture)
+    history = recipes.train(
+        model,
+        task,
+        recipe,
+        seed,
+        device=run.device,
+        precision=pick_precision(run.device, args.precision, convolutions=True),
+        folder=folder,
+        label=f"{args.model} seed {seed}",
+        resume=args.resume is not None and (folder / "last.pth").is_file(),
+        compile=args.compile,
+        tensorboard=args.tensorboard,
+        facts={"architecture": architecture, "dataset": task.name},
+    )
+    return model, history
+
+
+def build(architecture: dict[str, Any]) -> torch.nn.Module:
+    """The network; a size it cannot read is the user's choice, so a UserError."""
+    facts = dict(architecture)
+    try:
+        return build_model(facts.pop("model"), **facts)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def judge(history: History, logits: Tensor, task: ImageTask) -> dict[str, float]:
+    """What is reported of one training: accuracies in per cent, and its time."""
+    labels = task.test[1].cpu()
+    return {
+        "epochs": len(history.epochs),
+        "best_epoch": history.best["epoch"],
+        "train": 100 * history.best["train_accuracy"],
+        "val": 100 * history.best["val_accuracy"],
+        "test": 100 * (logits.argmax(dim=1) == labels).float().mean().item(),
+        "seconds": history.seconds,
+    }
+
+
+def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histories) -> None:
+    """Pictures of the first seed, the result of all seeds, and the first seed's weights."""
+    name = f"train_{task.name}_{args.model}"
+    model, logits = shown
+    labels = task.test[1].cpu()
+    confusion = train_figures.confusion_counts(labels, logits.argmax(dim=1), len(task.classes))
+    title = f"{args.model} on {task.name}"
+    run.save_figure(train_figures.curves(histories, title), f"{name}_curves")
+    run.save_figure(train_figures.confusion(confusion, task.classes, title), f"{name}_confusion")
+    run.save_figure(train_figures.by_class(confusion, task.classes, title), f"{name}_classes")
+    run.save_figure(train_figures.worst_mistakes(task, logits, title), f"{name}_mistakes")
+    metrics = summary(rows) | {
+        "baseline": majority_share(task),
+        "by_class": dict(zip(task.classes, train_figures.recall(confusion), strict=True)),
+        "recipe": recipe.as_dict(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "origin": task.origin,
+    }
+    seeds = list(range(args.seed, args.seed + args.seeds))
+    run.save_result(name, metrics, {"main": result_table(rows, metrics)}, seeds)
+    run.save_checkpoint(
+        checkpoint_name(task.name, args.model),
+        {key: value.contiguous() for key, value in model.cpu().state_dict().items()},
+        architecture=task.architecture(args.model),
+        dataset=task.name,
+        metrics={"val_accuracy": rows[0]["val"], "test_accuracy": rows[0]["test"]},
+        task=f"classification into {len(task.classes)} classes",
+        classes=list(task.classes),
+        mean=task.mean.tolist(),
+        std=task.std.tolist(),
+        origin=task.origin,
+        parameters=metrics["parameters"],
+    )
+    finals = {"val accuracy (%)": metrics["val_mean"], "test accuracy (%)": metrics["test_mean"]}
+    weights = run.folder / checkpoint_name(task.name, args.model)
+    command = (
+        "python chapter_04_cnn_classic/inference.py "
+        f"--img_dir ./chapter_04_cnn_classic/data/custom_imgs --model_path {weights}"
+    )
+    run.finish(finals, next_command=command)
+
+
+def checkpoint_name(dataset: str, model: str) -> str:
+    return "best_model.pth" if (dataset, model) == SHIPPED else f"{dataset}_{model}.pth"
+
+
+def majority_share(task: ImageTask) -> float:
+    """Accuracy in per cent of always naming the most frequent class of the training split."""
+    return 100 * (task.test[1] == task.train[1].mode().values).float().mean().item()
+
+
+def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Every value by seed, and mean and deviation of the ones that are reported."""
+    values = {key: [row[key] for row in rows] for key in rows[0]}
+    for key in ("val", "test", "seconds"):
+        values |= {
+            f"{key}_mean": float(np.mean(values[key])),
+            f"{key}_std": float(np.std(values[key])),
+        }
+    return values
+
+
+def result_table(rows: list[dict[str, float]], metrics: dict[str, Any]) -> dict[str, Any]:
+    columns = [
+        ("Parameters", "参数量", ",d"),
+        ("Epochs", "训练轮数", "d"),
+        ("Validation accuracy (%)", "验证准确率（%）", ".2f"),
+        ("Test accuracy (%)", "测试准确率（%）", ".2f"),
+        ("Always the most frequent class (%)", "总猜最多的一类（%）", ".1f"),
+        ("Seconds a run", "每次训练（秒）", ".0f"),
+    ]
+
+    def mean_std(key: str) -> Any:
+        several = len(rows) > 1
+        return (
+            (metrics[f"{key}_mean"], metrics[f"{key}_std"]) if several else metrics[f"{key}_mean"]
+        )
+
+    cells = [metrics["parameters"], rows[0]["epochs"], mean_std("val"), mean_std("test")]
+    return table(columns, [[*cells, metrics["baseline"], mean_std("seconds")]])
+
+
+def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
+    """A trained network's test accuracy in per cent, from the data."""
+    model, checkpoint = load_model(path)
+    task = load_task(checkpoint["dataset"], data_dir)
+    return {"test_accuracy": recipes.accuracy(model, task)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
