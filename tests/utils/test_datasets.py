@@ -16,8 +16,9 @@ from utils.datasets.idx import read_idx
 from utils.datasets.images import SOURCES, pixel_statistics, split_indices
 from utils.errors import UserError
 
-SIZES = {"digits": (1197, 250, 350)} | dict.fromkeys(SOURCES, (55000, 5000, 10000))
-STANDARD = [pytest.param(name, marks=pytest.mark.needs_data) for name in SOURCES]
+GREY = ("mnist", "fashion_mnist")  # the colour sets: test_image_sets.py
+SIZES = {"digits": (1197, 250, 350)} | dict.fromkeys(GREY, (55000, 5000, 10000))
+STANDARD = [pytest.param(name, marks=pytest.mark.needs_data) for name in GREY]
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
 
 def test_import_is_light():
     """Chapter 1's engine runs without torch; asking for data must not load it."""
-    code = "import sys, utils.datasets; print({'torch', 'sklearn', 'matplotlib'} & {*sys.modules})"
+    heavy = {"torch", "sklearn", "matplotlib", "PIL"}
+    code = f"import sys, utils.datasets; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

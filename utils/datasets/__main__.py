@@ -10,17 +10,18 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
 from utils.datasets.download import download
-from utils.datasets.images import EMBEDDED, ImageData, catalogue, load, names
-from utils.datasets.lookup import data_root
-from utils.datasets.registry import SOURCES
+from utils.datasets.images import EMBEDDED, catalogue, load, names
+from utils.datasets.lookup import data_root, how_to_place
+from utils.datasets.registry import COURSE_SETS, SOURCES
 from utils.errors import UserError
 
-SHEET_COLUMNS = 12
+MANY_CLASSES = 12  # with more, only the range of the class sizes is printed
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,54 +59,44 @@ def build_parser() -> argparse.ArgumentParser:
 
 def list_all(args: argparse.Namespace) -> None:
     print(f"data folder: {data_root(args.data_dir)}")
+    sources = SOURCES | COURSE_SETS
     for entry in catalogue(args.data_dir):
-        print(f"{entry.name:14} {entry.where}")
-        if entry.name in SOURCES:
-            print(f"{'':14} {SOURCES[entry.name].title}; {SOURCES[entry.name].licence}")
-        if not entry.found:
-            print(f"{'':14} {entry.command}")
+        print(f"{entry.name:16} {entry.summary:26} {entry.where}")
+        if entry.name in sources:
+            print(f"{'':16} {sources[entry.name].title}; {sources[entry.name].licence}")
+        if entry.command:
+            print(f"{'':16} {entry.command}")
+        elif not entry.found:
+            print(f"{'':16} {how_to_place(sources[entry.name], args.data_dir)}")
+    print("Without labels: datasets.sample_photos() gives two photos of 427x640, embedded.")
 
 
 def fetch(args: argparse.Namespace) -> None:
     if args.name in EMBEDDED:
         print(f"{args.name} is embedded: there is nothing to download")
-    else:
-        print(f"complete and verified: {download(SOURCES[args.name], args.data_dir)}")
+        return
+    source = (SOURCES | COURSE_SETS)[args.name]
+    print(f"complete and verified: {download(source, args.data_dir)}")
 
 
 def show(args: argparse.Namespace) -> None:
     from utils import plotting
+    from utils.datasets.contact_sheet import contact_sheet
 
+    start = time.perf_counter()
     data = load(args.name, args.data_dir)
+    print(f"loaded in {time.perf_counter() - start:.1f} s" + (data.origin and f": {data.origin}"))
     for part in ("train", "val", "test"):
         split = getattr(data, part)
-        counts = np.bincount(split.labels, minlength=len(data.classes))
-        print(f"{part:5} {split.images.shape} {split.images.dtype}, a class: {counts.tolist()}")
-    print(f"training pixels / 255: mean {data.mean:.4f}, standard deviation {data.std:.4f}")
+        counts = np.bincount(split.labels, minlength=len(data.classes)).tolist()
+        if len(counts) > MANY_CLASSES:
+            counts = f"{min(counts)} to {max(counts)}"
+        print(f"{part:5} {split.images.shape} {split.images.dtype}, a class: {counts}")
+    mean, std = (" ".join(f"{v:.4f}" for v in np.atleast_1d(x)) for x in (data.mean, data.std))
+    print(f"training pixels / 255: mean {mean}, standard deviation {std}")
     path = args.output or Path("outputs/datasets") / f"{args.name}.png"
     plotting.save_figure(contact_sheet(data), path)
     print(f"wrote {path}")
-
-
-def contact_sheet(data: ImageData):
-    """A figure with a row of training images for each class."""
-    from utils import plotting
-
-    size = data.train.images.shape[1]
-    gap = max(1, size // 14)
-    shown = [
-        data.train.images[data.train.labels == k][:SHEET_COLUMNS] for k in range(len(data.classes))
-    ]
-    framed = [np.pad(row, ((0, 0), (0, gap), (0, gap)), constant_values=110) for row in shown]
-    sheet = np.concatenate([np.concatenate(row, axis=1) for row in framed])  # (K (H+gap), ...)
-    figure, ax = plotting.subplots(width=7.0, height=5.6)
-    ax.imshow(sheet, cmap="gray")
-    ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks(np.arange(len(shown)) * (size + gap) + (size - 1) / 2, data.classes)
-    ax.set_ylabel("class")
-    ax.set_title(f"{data.name}: first training images of each class")
-    return figure
 
 
 if __name__ == "__main__":

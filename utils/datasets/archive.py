@@ -13,7 +13,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -32,23 +32,32 @@ DAMAGED = (
 )
 
 
-def safe_extract(archive: str | Path, folder: str | Path) -> list[Path]:
-    """Unpack into `folder` and return the files; UserError if a member is unsafe or damaged."""
+def safe_extract(
+    archive: str | Path, folder: str | Path, only: Collection[str] | None = None
+) -> list[Path]:
+    """Unpack into `folder` and return the files; UserError if a member is unsafe or damaged.
+
+    `only` names the members that are wanted; the others are checked but not written.
+    """
     archive, folder = Path(archive), Path(folder).resolve()
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
-                return _extract(list(_zip_members(opened)), folder, archive)
+                return _extract(list(_zip_members(opened)), folder, archive, only)
         with tarfile.open(archive) as opened:
-            return _extract(list(_tar_members(opened)), folder, archive)
+            return _extract(list(_tar_members(opened)), folder, archive, only)
     except DAMAGED as error:
         raise UserError(f"cannot unpack {archive} ({error}).") from None
 
 
-def _extract(members: list[Member], folder: Path, archive: Path) -> list[Path]:
+def _extract(
+    members: list[Member], folder: Path, archive: Path, only: Collection[str] | None
+) -> list[Path]:
     targets = [_safe_target(name, kind, folder, archive) for name, kind, _ in members]
     written = []
-    for (_, kind, open_member), target in zip(members, targets, strict=True):
+    for (name, kind, open_member), target in zip(members, targets, strict=True):
+        if only is not None and name not in only:
+            continue
         if kind == "folder":
             target.mkdir(parents=True, exist_ok=True)
             continue

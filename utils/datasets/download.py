@@ -14,8 +14,10 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.datasets.archive import safe_extract
 from utils.datasets.idx import content_md5
-from utils.datasets.lookup import data_root, file_in, find_folder
+from utils.datasets.lookup import data_root, file_in, find_folder, folders, how_to_place
+from utils.datasets.photo_sets import PhotoSource
 from utils.datasets.registry import Source
 from utils.errors import UserError
 from utils.file_io_util import file_digest
@@ -27,13 +29,49 @@ BLOCK = 1 << 18
 RANGE_NOT_SATISFIABLE = 416
 
 
-def download(source: Source, data_dir: str | Path | None = None) -> Path:
+def download(source: Source | PhotoSource, data_dir: str | Path | None = None) -> Path:
     """Fetch what is missing or damaged of `source`; returns its folder (torchvision's layout)."""
+    if isinstance(source, PhotoSource):
+        return download_photos(source, data_root(data_dir))
     folder = find_folder(source, data_dir) or data_root(data_dir) / source.folder
     for file in source.files:
         if not _is_good(file_in(folder, file.name), file.content_md5):
             fetch([mirror + file.name for mirror in source.mirrors], folder / file.name, file.md5)
     return folder
+
+
+def download_photos(source: PhotoSource, root: Path) -> Path:
+    """The folder of the official files; the archive is fetched and unpacked unless all are good.
+
+    An archive that was put there by hand is taken, and stays; one that was fetched is deleted once
+    its files are verified. UserError: no official address, no network, no room.
+    """
+    if source.archive is None:
+        raise UserError(f"cannot fetch {source.name}: {how_to_place(source, root)}.")
+    for folder in folders(source, root):
+        if not _damaged(source, folder):
+            return folder
+    url, md5 = source.archive
+    archive, folder = root / url.rpartition("/")[2], root / source.folder
+    by_hand = archive.is_file() and file_digest(archive, "md5") == md5
+    if not by_hand:
+        fetch([url], archive, md5)
+    log.info("unpacking %s", archive)
+    safe_extract(archive, root, only=[f"{source.folder}/{name}" for name, _ in source.files])
+    if damaged := _damaged(source, folder):
+        raise UserError(f"{archive} does not hold the published {', '.join(damaged)}.")
+    if not by_hand:
+        archive.unlink()
+    return folder
+
+
+def _damaged(source: PhotoSource, folder: Path) -> list[str]:
+    """The official files that are missing in `folder` or not the published ones."""
+    return [
+        name
+        for name, md5 in source.files
+        if not (folder / name).is_file() or file_digest(folder / name, "md5") != md5
+    ]
 
 
 def _is_good(path: Path | None, md5: str) -> bool:

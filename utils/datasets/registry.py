@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from utils.datasets.photo_sets import COURSE_SOURCES, PHOTO_SOURCES, PhotoSource
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -112,4 +114,8 @@ FASHION_MNIST = Source(
     licence="MIT (Zalando SE)",
 )
 
-SOURCES: dict[str, Source] = {source.name: source for source in (MNIST, FASHION_MNIST)}
+# What can be fetched, and the course's own sets, which have no official address.
+SOURCES: dict[str, Source | PhotoSource] = {
+    source.name: source for source in (MNIST, FASHION_MNIST, *PHOTO_SOURCES)
+}
+COURSE_SETS: dict[str, PhotoSource] = {source.name: source for source in COURSE_SOURCES}
