@@ -1,0 +1,1 @@
+"""Chapter 4: convolution, classic convolutional networks, augmentation, receptive fields."""

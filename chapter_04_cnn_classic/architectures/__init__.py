@@ -1,0 +1,1 @@
+"""The classic networks, one file each, in an ImageNet form and a small-image form."""

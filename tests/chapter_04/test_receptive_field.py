@@ -1,0 +1,299 @@
+"""Receptive fields against brute force: the pixels whose gradient is not zero."""
+
+import json
+import random
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from chapter_04_cnn_classic import receptive_field as script
+from chapter_04_cnn_classic import receptive_field_effective as effective
+from chapter_04_cnn_classic.architectures import googlenet, vgg
+from chapter_04_cnn_classic.model import build_model
+from chapter_04_cnn_classic.receptive_field_theory import (
+    label,
+    node_fields,
+    receptive_fields,
+    trace,
+)
+from utils.errors import UserError
+
+SIZE = (61, 54)  # rows and columns of the pictures
+
+
+def random_layer(rng):
+    """A convolution or average pool with its own options for rows and columns."""
+
+    def two(low, high):
+        return rng.randint(low, high), rng.randint(low, high)
+
+    kernel, stride = two(1, 4), two(1, 3)
+    if rng.random() < 0.3:
+        padding = tuple(rng.randint(0, k // 2) for k in kernel)
+        return nn.AvgPool2d(kernel, stride, padding)
+    if rng.random() < 0.15:
+        return nn.Conv2d(1, 1, kernel, 1, "same", two(1, 3), bias=False)
+    return nn.Conv2d(1, 1, kernel, stride, two(0, 3), two(1, 3), bias=False)
+
+
+def random_stack(rng):
+    """Up to five layers with positive weights."""
+    stack = nn.Sequential(*(random_layer(rng) for _ in range(rng.randint(1, 5))))
+    for parameter in stack.parameters():
+        nn.init.uniform_(parameter, 0.5, 1.5)
+    return stack.double()
+
+
+def inner_units(axis, size):
+    """The units whose whole field lies in the picture; a field may lie right of unit 0's."""
+    units = range(-axis.start // axis.jump + 1, size)
+    return [u for u in units if u * axis.jump + axis.start + axis.size <= size] or None
+
+
+def touched(model, x, row, column):
+    """The pixels (H, W) that unit (row, column) of any channel depends on, by the gradient."""
+    x = x.clone().requires_grad_()
+    model(x)[:, :, row, column].sum().backward()
+    return x.grad.abs().sum(dim=(0, 1)) > 0
+
+
+def claimed(field, row, column, size=SIZE):
+    mask = torch.zeros(size, dtype=torch.bool)
+    rows = field.height.pixels(row, size[0])
+    columns = field.width.pixels(column, size[1])
+    mask[torch.tensor(rows, dtype=torch.long)[:, None], columns] = True
+    return mask
+
+
+def recursion(stack, axis):
+    """Jump, size and start by the formula of the module's docstring."""
+    jump, size, start = 1, 1, 0
+    for layer in stack:
+        pick = lambda v: v if isinstance(v, int) else v[axis]  # noqa: E731
+        kernel, dilation = pick(layer.kernel_size), pick(getattr(layer, "dilation", 1))
+        same = layer.padding == "same"
+        start -= ((kernel - 1) * dilation // 2 if same else pick(layer.padding)) * jump
+        size += (kernel - 1) * dilation * jump
+        jump *= pick(layer.stride)
+    return jump, size, start
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("seed", range(48))
+def test_random_stacks(seed):
+    rng = random.Random(seed)
+    units = [None]
+    while None in units:  # the field of some unit must lie in the picture
+        stack = random_stack(rng)
+        field = list(receptive_fields(stack).values())[-1]
+        units = [inner_units(*pair) for pair in zip((field.height, field.width), SIZE, strict=True)]
+    for axis, got in enumerate((field.height, field.width)):
+        assert (got.jump, got.size, got.start) == recursion(stack, axis)
+    x = torch.ones(1, 1, *SIZE, dtype=torch.float64)
+    for pick in (0, -1):
+        row, column = (found[pick] for found in units)
+        assert torch.equal(touched(stack, x, row, column), claimed(field, row, column))
+    corner = touched(stack, x, 0, 0)  # here zeros around middle layers may cut some paths
+    assert not (corner & ~claimed(field, 0, 0)).any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_max_pools(seed):
+    """A max-pool passes the gradient to one pixel: each must be hit by one of many pictures."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    kernel, dilation = rng.randint(2, 3), rng.randint(1, 2)
+    pool = nn.MaxPool2d(kernel, rng.randint(1, 2), kernel // 2, dilation)
+    convolution = nn.Conv2d(1, 1, rng.randint(1, 3), rng.randint(1, 2), padding=1, bias=False)
+    nn.init.uniform_(convolution.weight, 0.5, 1.5)
+    stack = nn.Sequential(convolution, nn.Identity(), pool)
+    field, x = list(receptive_fields(stack).values())[-1], torch.randn(400, 1, 16, 16)
+    middle = stack(x[:1]).shape[-1] // 2
+    for unit in (0, middle):
+        expected = claimed(field, unit, unit, (16, 16))
+        assert torch.equal(touched(stack, x, unit, unit), expected)
+
+
+class Branches(nn.Module):
+    """A sum and a concatenation of paths with different fields."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 2, 3, stride=2, padding=1)
+        self.wide = nn.Conv2d(2, 2, 5, padding=2)
+        self.narrow = nn.Conv2d(2, 2, 1)
+        self.pool = nn.AvgPool2d(3, stride=1, padding=1)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        y = self.narrow(x) + self.wide(x)
+        return torch.cat([y, self.pool(x)], dim=1)
+
+
+def test_branches():
+    torch.manual_seed(0)
+    model = Branches()
+    for parameter in model.parameters():
+        nn.init.uniform_(parameter, 0.5, 1.5)
+    field = list(receptive_fields(model).values())[-1]
+    assert (field.height.size, field.height.jump, field.depth) == (11, 2, 2)
+    for unit in (0, 6):
+        assert torch.equal(
+            touched(model, torch.ones(1, 1, *SIZE), unit, unit), claimed(field, unit, unit)
+        )
+
+
+def test_inception_by_brute_force():
+    torch.manual_seed(0)
+    blocks = [googlenet.Inception(n, 2, 2, 2, 2, 2, 2) for n in (2, 8)]
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), *blocks).eval()
+    for parameter in model.parameters():
+        nn.init.uniform_(parameter, 0.5, 1.5)
+    field = list(receptive_fields(model).values())[-1]
+    assert field.height.size == 3 + 2 * 2 * 2
+    got = touched(model, torch.rand(4, 1, *SIZE), 6, 6)
+    assert torch.equal(got, claimed(field, 6, 6))
+
+
+# Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks": 195 px
+# (AlexNet) and 212 px (VGG-16) after the last pool; the others by hand.
+@pytest.mark.parametrize(
+    ("name", "size", "layer", "expected"),
+    [
+        ("lenet5", 32, "s4", (16, 4, 0)),
+        ("simple_cnn", 32, "features.stage3.relu2", (32, 4, -14)),
+        ("alexnet", 224, "features.12", (195, 32, -66)),
+        ("nin", 224, "block4.5", (195, 32, -64)),
+    ],
+)
+def test_known_networks(name, size, layer, expected):
+    channels = 1 if name == "lenet5" else 3
+    fields = receptive_fields(build_model(name, 10, size, channels))
+    assert list(fields)[-1] == layer
+    axis = fields[layer].height
+    assert (axis.size, axis.jump, axis.start) == expected
+
+
+@pytest.mark.parametrize(("name", "size"), [("vgg11", 150), ("vgg16", 212), ("vgg19", 268)])
+def test_vgg(name, size):
+    field = list(receptive_fields(vgg.make_features(name)).values())[-1]
+    assert (field.height.size, field.height.jump) == (size, 32)
+
+
+def test_googlenet_layers_have_the_modules_names():
+    with torch.device("meta"):
+        model = build_model("googlenet", 10, 224)
+    fields = receptive_fields(model)
+    assert list(fields)[-1] == "inception5b"
+    assert {"conv1", "inception3a", "inception3a.branch1", "maxpool4"} <= set(fields)
+    assert fields["inception3a.branch1"].height.size < fields["inception3a"].height.size
+
+
+def test_what_sees_everything_is_left_out():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1))
+    assert list(receptive_fields(model)) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sequential(nn.ConvTranspose2d(1, 1, 3)), "ConvTranspose2d"),
+        (nn.Sequential(nn.Softmax2d()), "Softmax2d .* is not known"),
+    ],
+)
+def test_unknown_layers_are_named(model, message):
+    with pytest.raises(UserError, match=message):
+        receptive_fields(model)
+
+
+def test_branches_of_different_stride_are_refused():
+    class Skewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(1, 1, 1, stride=2), nn.AvgPool2d(2, 1)
+
+        def forward(self, x):
+            return self.a(x) + self.b(x)
+
+    with pytest.raises(UserError, match="different strides"):
+        receptive_fields(Skewed())
+
+
+def test_data_dependent_models_are_refused():
+    class Moody(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UserError, match="Moody cannot be traced"):
+        receptive_fields(Moody())
+
+
+# --- the effective field ---
+
+
+def test_effective_field_lies_inside_the_theoretical_one():
+    torch.manual_seed(0)
+    model = build_model("simple_cnn", image_size=48).eval()
+    graph = trace(model)
+    fields = {n: f for n, f in node_fields(graph).items() if f and f.depth}
+    node = next(n for n in fields if label(n) == "features.stage2.relu2")
+    x = torch.randn(4, 3, 48, 48)
+    heat, unit = effective.effective_fields(graph, [node], x, torch.Generator())[node]
+    inside = claimed(fields[node], *unit, (48, 48))
+    assert unit == (12, 12)
+    assert not heat[~inside].any()
+    assert (heat[inside] > 0).all()
+    assert effective.effective_size(heat) < fields[node].height.size
+
+
+def test_effective_field_of_a_linear_stack_is_the_predicted_one():
+    torch.manual_seed(0)
+    depth, heats = 6, []
+    for s in range(6):
+        torch.manual_seed(s)
+        graph = trace(effective.plain_stack(depth, relu=False, width=24))
+        node = list(graph.graph.nodes)[-2]
+        x = torch.zeros(24, 1, 13, 13)
+        rng = torch.Generator().manual_seed(s)
+        heats.append(effective.effective_fields(graph, [node], x, rng)[node].heat)
+    heat = torch.stack(heats).mean(0)
+    expected = effective.predicted_stack(depth)
+    correlation = torch.corrcoef(torch.stack([heat.flatten(), expected.float().flatten()]))[0, 1]
+    assert correlation > 0.98
+
+
+def test_predicted_stack_counts_paths():
+    """Squared, it is the gradient of a stack whose weights are all equal."""
+    stack = nn.Sequential(*(nn.Conv2d(1, 1, 3, bias=False) for _ in range(3)))
+    for parameter in stack.parameters():
+        nn.init.constant_(parameter, 1 / 9)
+    x = torch.zeros(1, 1, 7, 7, requires_grad=True)
+    stack(x).sum().backward()
+    torch.testing.assert_close(effective.predicted_stack(3).square().float(), x.grad[0, 0])
+
+
+def test_effective_size_of_a_square():
+    heat = torch.zeros(20, 20)
+    heat[3:10, 5:12] = 1.0
+    heat[0, 0] = 0.04  # under 4.55 % of the largest
+    assert effective.effective_size(heat) == 7
+
+
+def test_growth_exponent():
+    depths = [2, 4, 8]
+    sizes = torch.tensor([[3 * d**0.5 for d in depths]] * 2).numpy()
+    assert effective.growth_exponent(depths, sizes) == pytest.approx(0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [[], ["--model", "lenet5", "--image_size", "28"]])
+def test_script(tmp_path, options):
+    words = ["--quick", "--output_dir", str(tmp_path), "--run_name", "t", *options]
+    assert script.main(words) == 0
+    folder = next((tmp_path / "chapter_04_cnn_classic").iterdir())
+    result = json.loads((folder / "receptive_field.json").read_text(encoding="utf-8"))
+    assert (folder / "receptive_field_depths.png").is_file()
+    assert ("stacks" in result["tables"]) is not bool(options)
+    for row in result["tables"]["main"]["rows"]:
+        assert 0 < row[5][0] <= min(row[1], row[4]) + 1e-9
