@@ -1,0 +1,280 @@
+"""From LeNet-5 with sigmoids to a small modern CNN, one change at a time.
+
+What you learn: what each idea of twenty-five years is worth by itself. Every rung keeps all earlier
+changes and adds one; data, epochs and seeds stay the same, and so does the learning rate's kind of
+choice: each rung has the best of a small grid, found on the validation split.
+
+    python chapter_04_cnn_classic/exp_ladder.py                        Fashion-MNIST, 3 seeds
+    python chapter_04_cnn_classic/exp_ladder.py --rungs relu,batchnorm --seeds 1
+    python chapter_04_cnn_classic/exp_ladder.py --dataset shapes       embedded
+
+Expected on Fashion-MNIST: about 80 % on the first rung, 93 % on the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from chapter_04_cnn_classic import recipe as recipes
+from chapter_04_cnn_classic.architectures.common import he_initialise
+from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
+from chapter_04_cnn_classic.model import build_model, load_model
+from chapter_04_cnn_classic.recipe import Recipe
+from utils import cli, plotting
+from utils.device import pick_precision
+from utils.run import Run, table
+
+WIDTHS = (16, 48, 128)
+Build = Callable[[ImageTask], nn.Module]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder: the network, the recipe, and what was new about it."""
+
+    name: str
+    title: str
+    title_zh: str
+    build: Build
+    recipe: Recipe
+    mirror: bool = False  # the test adds the mirrored picture
+
+
+def lenet(activation: str, he: bool = False) -> Build:
+    """LeNet-5 with this activation; with He's first weights or torch's."""
+
+    def build(task: ImageTask) -> nn.Module:
+        facts = (len(task.classes), task.image_size, task.channels)
+        model = build_model("lenet5", *facts, activation=activation)
+        if he:
+            he_initialise(model)
+        return model
+
+    return build
+
+
+def modern(batchnorm: bool) -> Build:
+    """simple_cnn; without normalisation its convolutions get the biases BatchNorm made needless."""
+
+    def build(task: ImageTask) -> nn.Module:
+        facts = (len(task.classes), task.image_size, task.channels)
+        model = build_model("simple_cnn", *facts, widths=WIDTHS)
+        if not batchnorm:
+            for stage in [m for name, m in model.features.named_children() if "stage" in name]:
+                for number in (1, 2):
+                    setattr(stage, f"norm{number}", nn.Identity())
+                    old = getattr(stage, f"conv{number}")
+                    sizes = (old.in_channels, old.out_channels, 3)
+                    setattr(stage, f"conv{number}", nn.Conv2d(*sizes, padding=1))
+            he_initialise(model)
+        return model
+
+    return build
+
+
+def ladder(epochs: int) -> list[Rung]:
+    """All rungs from the bottom. The learning rates are the best of 0.01, 0.03, 0.1, 0.3 each."""
+    start = Recipe(epochs=epochs, lr=0.1, optimizer="sgd", schedule="constant")
+    normed = replace(start, lr=0.1, weight_decay=5e-4)
+    cycle = replace(normed, lr=0.3, schedule="one_cycle")
+    augmented = replace(cycle, augment="flip,crop:2")
+    smoothed = replace(augmented, label_smoothing=0.1)
+    slower = replace(start, lr=0.03)
+    relu, he = lenet("relu"), lenet("relu", he=True)
+    return [
+        Rung("sigmoid", "LeNet-5, sigmoids", "sigmoid 版 LeNet-5", lenet("sigmoid"), start),
+        Rung("relu", "ReLU", "ReLU", relu, slower),
+        Rung("he", "He initialisation", "He 初始化", he, slower),
+        Rung("vgg", "3 x 3 stages, global mean", "3×3 卷积级与全局平均", modern(False), slower),
+        Rung("batchnorm", "BatchNorm, weight decay", "批归一化与权重衰减", modern(True), normed),
+        Rung("one_cycle", "one-cycle rate", "one-cycle 学习率", modern(True), cycle),
+        Rung("augment", "flips and crops", "翻转与裁剪", modern(True), augmented),
+        Rung("smoothing", "label smoothing", "标签平滑", modern(True), smoothed),
+        Rung("mirror", "mirrored test view", "测试加镜像", modern(True), smoothed, mirror=True),
+    ]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_04_cnn_classic/exp_ladder.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --rungs relu,batchnorm --seeds 1"])
+    group = parser.add_argument_group("ladder")
+    group.add_argument(
+        "--dataset", choices=["fashion_mnist", "mnist", "shapes"], default="fashion_mnist"
+    )
+    group.add_argument("--epochs", type=cli.positive_int, default=6, help="of every rung")
+    group.add_argument("--seeds", type=cli.positive_int, default=3)
+    names = [rung.name for rung in ladder(1)]
+    group.add_argument("--rungs", type=rung_names, default=names, help=f"from {','.join(names)}")
+    group.add_argument("--lr", type=cli.positive_float, help="for every rung, to search one")
+    return parser
+
+
+def rung_names(text: str) -> list[str]:
+    """ "relu,he" -> ["relu", "he"], checked against the ladder."""
+    known = [rung.name for rung in ladder(1)]
+    wrong = [name for name in text.split(",") if name not in known]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"unknown rungs {wrong}; there are {', '.join(known)}")
+    return text.split(",")
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if run.quick:
+        args.epochs, args.seeds = 1, 1
+    task = load_task(args.dataset, args.data_dir, limit=1500 if run.quick else None)
+    precision = pick_precision(run.device, args.precision, convolutions=True)
+    results, trained = {}, {}
+    for rung in [rung for rung in ladder(args.epochs) if rung.name in args.rungs]:
+        if args.lr:
+            rung = replace(rung, recipe=replace(rung.recipe, lr=args.lr))
+        runs = []
+        for seed in range(args.seed, args.seed + args.seeds):
+            if rung.mirror and seed in trained:  # nothing new to train: only the test changes
+                model, row = trained[seed][0], dict(trained[seed][1])
+            else:
+                model, row = climb(rung, task, seed, run, precision)
+            row["test"] = recipes.accuracy(model, task, mirror=rung.mirror, device=run.device)
+            trained[seed] = (model, row)
+            run.log(rung=rung.name, seed=seed, **row)
+            runs.append(row)
+        results[rung.name] = (rung, runs)
+    report(args, run, task, results, trained[args.seed][0])
+
+
+def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str):
+    """Train one rung with one seed: the network, and its validation accuracy and seconds."""
+    torch.manual_seed(seed)
+    model = rung.build(task)
+    label = f"{rung.name} seed {seed}"
+    history = recipes.train(
+        model, task, rung.recipe, seed, device=run.device, precision=precision, label=label
+    )
+    row = {
+        "val": 100 * history.best["val_accuracy"],
+        "seconds": history.seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    return model, row
+
+
+def report(args, run: Run, task: ImageTask, results: dict, top: nn.Module) -> None:
+    """The staircase, the table of gains, and the weights of the last rung's first seed."""
+    name = f"ladder_{task.name}"
+    run.save_figure(staircase(results, task.name), name)
+    means = {key: mean_row(runs) for key, (_, runs) in results.items()}
+    last_rung, last_runs = list(results.values())[-1]
+    metrics = {
+        "rungs": means,
+        "runs": {key: runs for key, (_, runs) in results.items()},
+        "recipes": {key: rung.recipe.as_dict() for key, (rung, _) in results.items()},
+        "top": means[last_rung.name],
+        "widths": list(WIDTHS),
+        "origin": task.origin,
+    }
+    seeds = list(range(args.seed, args.seed + args.seeds))
+    run.save_result(name, metrics, {"main": ladder_table(results)}, seeds)
+    if last_rung.mirror:
+        save_top(run, task, top, last_runs[0])
+    finals = {f"{key}: test accuracy (%)": row["test"][0] for key, row in means.items()}
+    run.finish(finals, next_command="python chapter_04_cnn_classic/exp_architectures.py")
+
+
+def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float]) -> None:
+    run.save_checkpoint(
+        f"{task.name}_ladder.pth",
+        model.cpu().state_dict(),
+        architecture=task.architecture("simple_cnn") | {"widths": list(WIDTHS)},
+        dataset=task.name,
+        metrics={"test_accuracy": row["test"], "val_accuracy": row["val"]},
+        task=f"classification into {len(task.classes)} classes, 2 views",
+        classes=list(task.classes),
+        mean=task.mean.tolist(),
+        std=task.std.tolist(),
+        parameters=row["parameters"],
+        seconds=row["seconds"],
+    )
+
+
+def mean_row(runs: list[dict[str, float]]) -> dict[str, Any]:
+    """(mean, deviation) of accuracy and time over the seeds."""
+    return {
+        key: (float(np.mean([r[key] for r in runs])), float(np.std([r[key] for r in runs])))
+        for key in ("val", "test", "seconds")
+    }
+
+
+def gains(results: dict) -> dict[str, tuple[float, float]]:
+    """What each rung added to the test accuracy: mean and deviation over the same seeds."""
+    values = {key: np.array([row["test"] for row in runs]) for key, (_, runs) in results.items()}
+    names = list(values)
+    steps = {b: values[b] - values[a] for a, b in pairwise(names)}
+    return {key: (float(step.mean()), float(step.std())) for key, step in steps.items()}
+
+
+def ladder_table(results: dict) -> dict[str, Any]:
+    columns = [
+        ("Change", "改动", ""),
+        ("Parameters", "参数量", ",d"),
+        ("Learning rate", "学习率", "g"),
+        ("Validation (%)", "验证准确率（%）", ".2f"),
+        ("Test (%)", "测试准确率（%）", ".2f"),
+        ("Gain (points)", "提升（百分点）", "+.2f"),
+        ("Seconds a run", "每次训练（秒）", ".0f"),
+    ]
+    lines, gained = [], gains(results)
+    for key, (rung, runs) in results.items():
+        row = mean_row(runs)
+        facts = [{"en": rung.title, "zh": rung.title_zh}, runs[0]["parameters"], rung.recipe.lr]
+        lines.append([*facts, row["val"], row["test"], gained.get(key, ""), row["seconds"][0]])
+    return table(columns, lines)
+
+
+def staircase(results: dict, dataset: str) -> Any:
+    """Test accuracy by rung: a dot a seed, a step for the mean."""
+    figure, ax = plotting.subplots(width=8.4, height=4.0)
+    titles = [rung.title for rung, _ in results.values()]
+    means = [mean_row(runs)["test"][0] for _, runs in results.values()]
+    places = np.arange(len(means))
+    ax.step(places, means, where="mid", color=plotting.COLORS[0])
+    for place, (_, runs) in enumerate(results.values()):
+        ax.plot([place] * len(runs), [r["test"] for r in runs], "o", ms=4, color=plotting.COLORS[1])
+        ax.annotate(
+            f"{means[place]:.2f}",
+            (place, means[place]),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    ax.set_xticks(places, titles, rotation=25, ha="right", fontsize=8)
+    ax.set(
+        ylabel="test accuracy (%)",
+        title=f"One change at a time on {dataset}: a dot a seed, the line is the mean",
+    )
+    ax.margins(y=0.12)
+    return figure
+
+
+def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
+    """The last rung's test accuracy in per cent, mirrored pictures included, from the data."""
+    model, checkpoint = load_model(path)
+    task = load_task(checkpoint["dataset"], data_dir)
+    return {"test_accuracy": recipes.accuracy(model, task, mirror=True)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
