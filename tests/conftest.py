@@ -1,28 +1,144 @@
 """What several test files share."""
 
 import hashlib
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock  # torch needs it, so it is always there
+
+from course.manifest import ROOT, Chapter, Script, load_chapters
 
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+SECONDS = 600  # only to stop a hanging script; no speed is asserted
+
+# Starts each module named on the command line as `python -m` does, with --help, and prints
+# {module: [exit code, output, error]}. The modules of the course are forgotten in between: only the
+# libraries, which take seconds, are imported once.
+ASK_FOR_HELP = """
+import contextlib, io, json, runpy, sys, traceback
+answers = {}
+for module in sys.argv[1:]:
+    sys.argv = [module, "--help"]
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as stop:
+            code = stop.code or 0
+        except BaseException:
+            code = traceback.print_exc() or 1
+    answers[module] = [code, out.getvalue(), err.getvalue()]
+    for name in [name for name in sys.modules if name.startswith(("chapter_", "utils"))]:
+        del sys.modules[name]
+print(json.dumps(answers))
+"""
 
 
-@pytest.fixture
+def checksums(folder: Path) -> dict[str, str]:
+    files = [f for f in folder.rglob("*") if f.is_file() and not IGNORED & set(f.parts)]
+    return {str(file): hashlib.md5(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="session")
 def untouched() -> Callable[[Path], dict[str, str]]:
     """untouched(folder): checksum of every file, to compare before and after."""
-
-    def checksums(folder: Path) -> dict[str, str]:
-        files = [f for f in folder.rglob("*") if f.is_file() and not IGNORED & set(f.parts)]
-        return {str(file): hashlib.md5(file.read_bytes()).hexdigest() for file in files}
-
     return checksums
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def calm_environment() -> dict[str, str]:
     """The environment for a subprocess: no window, one thread (the tests run in parallel)."""
     calm = {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     return os.environ | calm
+
+
+@dataclass(frozen=True)
+class QuickRun:
+    """What one `--quick` run of a command of a manifest did. Tests only read its files."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    folder: Path
+    touched: list[str]  # files of the chapter that the run changed, made or removed
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable], Any]:
+    """made_once(name, make): what make(folder) returns, as JSON; made once in a session.
+
+    The worker that asks first makes it in a folder of its own; the others wait and read it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # shared by the workers
+
+    def get(name: str, make: Callable[[Path], Any]) -> Any:
+        folder = base / "made_once" / hashlib.md5(name.encode()).hexdigest()[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        record = folder / "made.json"
+        with FileLock(folder / "lock"):
+            if not record.is_file():
+                record.write_text(json.dumps(make(folder), default=str), encoding="utf-8")
+        return json.loads(record.read_text(encoding="utf-8"))
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def quick_run(made_once, calm_environment) -> Callable[..., QuickRun]:
+    """quick_run("chapter_01_x/y.py", "--mode z"): this command of the manifest, with --quick."""
+    commands = {(s.path, s.args): s for chapter in load_chapters() for s in chapter.scripts}
+
+    def get(path: str, args: str = "") -> QuickRun:
+        script = commands[path, args]
+        facts = made_once(
+            script.command, lambda folder: asdict(run_quickly(script, folder, calm_environment))
+        )
+        return QuickRun(**facts | {"folder": Path(facts["folder"])})
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def help_of_scripts(made_once, calm_environment) -> Callable[[Chapter], dict[str, list]]:
+    """help_of_scripts(chapter): {"chapter_01_x/y.py": [exit code, output, error]} of --help."""
+
+    def ask(chapter: Chapter) -> dict[str, list]:
+        paths = sorted({script.path for script in chapter.scripts})
+        modules = [path.removesuffix(".py").replace("/", ".") for path in paths]
+        done = run([sys.executable, "-c", ASK_FOR_HELP, *modules], calm_environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        answers = json.loads(done.stdout)
+        return {path: answers[module] for path, module in zip(paths, modules, strict=True)}
+
+    return lambda chapter: made_once(f"{chapter.name} --help", lambda _: ask(chapter))
+
+
+def run_quickly(script: Script, output: Path, environment: dict[str, str]) -> QuickRun:
+    """Run the command as the manifest has it, in a process of its own."""
+    before = checksums(ROOT / script.chapter)
+    options = ("--quick", "--output_dir", str(output), "--run_name", "test")
+    done = run(script.argv(*options), environment)
+    after = checksums(ROOT / script.chapter)
+    folder = output / script.chapter / f"{Path(script.file).stem}-test"
+    touched = sorted({name for name, _ in before.items() ^ after.items()})
+    return QuickRun(done.returncode, done.stdout, done.stderr, folder, touched)
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=SECONDS,
+    )

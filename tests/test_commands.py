@@ -1,59 +1,39 @@
 """Every command in every chapter.toml runs with --quick and writes what the manifest promises."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from course.manifest import ROOT, Script, load_chapters
+from course.manifest import Chapter, Script, load_chapters
 from course.needs import lack_of
 
 CHAPTERS = load_chapters()
 SCRIPTS = [script for chapter in CHAPTERS for script in chapter.scripts]
-PATHS = sorted({script.path for script in SCRIPTS})
-SECONDS = 600  # only to stop a hanging script; no speed is asserted
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: f"{s.path} {s.args}".strip())
-def test_quick_run(script: Script, tmp_path: Path, calm_environment, untouched):
+def test_quick_run(script: Script, quick_run):
     if lack_of(script.needs):
         pytest.skip(lack_of(script.needs))
-    chapter = ROOT / script.chapter
-    before = untouched(chapter)
-    command = script.argv("--quick", "--output_dir", str(tmp_path), "--run_name", "test")
-    done = run(command, calm_environment)
+    done = quick_run(script.path, script.args)
     assert done.returncode == 0, done.stderr[-3000:]
-    folder = tmp_path / script.chapter / f"{Path(script.file).stem}-test"
-    missing = [name for name in ("run.json", *script.writes) if not (folder / name).is_file()]
+    missing = [name for name in ("run.json", *script.writes) if not (done.folder / name).is_file()]
     assert not missing, (
-        f"in {folder.name} there are only {sorted(p.name for p in folder.iterdir())}"
+        f"in {done.folder.name} there are only {sorted(p.name for p in done.folder.iterdir())}"
     )
-    assert untouched(chapter) == before, "a run must not change the files of its chapter"
+    assert done.touched == [], "a run must not change the files of its chapter"
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_runs_as_a_module_with_help(path: str, calm_environment):
-    module = path.removesuffix(".py").replace("/", ".")
-    done = run([sys.executable, "-m", module, "--help"], calm_environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "--quick" in done.stdout and "examples:" in done.stdout
+@each_chapter
+def test_scripts_run_as_modules_with_help(chapter: Chapter, help_of_scripts):
+    answers = help_of_scripts(chapter)
+    assert set(answers) == {script.path for script in chapter.scripts}
+    for path, (code, out, err) in answers.items():
+        assert code == 0, f"{path} --help: {err[-3000:]}"
+        assert "--quick" in out and "examples:" in out, f"{path} --help: {out}"
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
-def test_chapter_has_a_tour_and_a_default_without_downloads(chapter):
+@each_chapter
+def test_chapter_has_a_tour_and_a_default_without_downloads(chapter: Chapter):
     tour = [script for script in chapter.scripts if script.tour]
     assert tour, "the tour would not show this chapter"
     assert all(script.needs == "embedded" for script in tour), "the tour works without a network"
-
-
-def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=SECONDS,
-    )

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -122,12 +123,28 @@ def test_generated_blocks_are_in_sync():
     assert sync(check=True) == [], "mend with: python -m course sync"
 
 
+@pytest.fixture(scope="session")
+def help_text(help_of_scripts) -> Callable[[tuple[str, ...]], str]:
+    """help_text(target): from the chapter's answers where it is a script of a manifest."""
+    chapters = {script.path: chapter for chapter in CHAPTERS for script in chapter.scripts}
+
+    def get(target: tuple[str, ...]) -> str:
+        path = target[-1].replace(".", "/") + ".py" if target[0] == "-m" else target[0]
+        if path not in chapters:
+            return help_of(target)
+        code, out, err = help_of_scripts(chapters[path])[path]
+        assert code == 0, f"{path} --help: {err[-2000:]}"
+        return out
+
+    return get
+
+
 @pytest.mark.parametrize("folder", BILINGUAL, ids=name_of)
-def test_flags_of_the_commands_exist(folder: Path):
+def test_flags_of_the_commands_exist(folder: Path, help_text):
     for readme in folder.glob("README*.md"):
         for words in commands(readme.read_text(encoding="utf-8")):
             flags = [word.split("=")[0] for word in words if word.startswith("--")]
-            text = help_of(target_of(words)) if len(words) > 1 else ""
+            text = help_text(target_of(words)) if len(words) > 1 else ""
             missing = [flag for flag in flags if not re.search(rf"{flag}\b", text + " --help")]
             assert not missing, f"{readme.name}: {shlex.join(words)}: no option {missing}"
 

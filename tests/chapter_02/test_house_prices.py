@@ -157,10 +157,12 @@ def test_the_mlp_beats_the_linear_models_where_the_truth_bends(tmp_path):
     assert models["mlp"]["folds_better_than_ridge"] == 3
 
 
-def test_default_data_beats_the_median(tmp_path):
-    code, folder = run_command(tmp_path, "--quick")
+def test_default_data_beats_the_median(quick_run):
+    done = quick_run("chapter_02_nn_basics_mlp/house_prices.py")
+    assert done.returncode == 0, done.stderr
+    folder = done.folder
     models, result = load_models(folder, "house_prices")
-    assert code == 0 and result["metrics"]["dataset"] == "diabetes"
+    assert result["metrics"]["dataset"] == "diabetes"
     for name in ("linear", "ridge", "mlp"):
         assert models[name]["rmse"][0] < 0.85 * models["median"]["rmse"][0]
     for name in ("predictions", "folds"):
@@ -171,10 +173,11 @@ def test_default_data_beats_the_median(tmp_path):
 
 @pytest.mark.needs_data
 @pytest.mark.skipif(not AMES.is_file(), reason="the Ames houses are not under $DL_COURSE_DATA")
-def test_ames_houses(tmp_path):
-    code, folder = run_command(tmp_path, "--quick", "--dataset", "ames", "--folds", "2")
-    models, result = load_models(folder, "house_prices_ames")
-    assert code == 0 and result["metrics"]["rows"] == 1460 and result["metrics"]["log_target"]
+def test_ames_houses(quick_run):
+    done = quick_run("chapter_02_nn_basics_mlp/house_prices.py", "--dataset ames")
+    assert done.returncode == 0, done.stderr
+    models, result = load_models(done.folder, "house_prices_ames")
+    assert result["metrics"]["rows"] == 1460 and result["metrics"]["log_target"]
     assert models["ridge"]["rmsle"][0] < 0.2 < 0.35 < models["median"]["rmsle"][0]
     assert models["mlp"]["rmsle"][0] < 0.2
 

@@ -120,13 +120,13 @@ def test_splits_are_disjoint_and_complete(name):
     np.testing.assert_allclose(x_train.mean(axis=0), 0, atol=1e-10)
 
 
-def test_command(tmp_path, capsys):
-    options = ["--quick", "--threads", "1", "--output_dir", str(tmp_path), "--run_name", "t"]
-    assert lm.main(options) == 0
-    folder = tmp_path / "chapter_02_nn_basics_mlp" / "linear_models-t"
+def test_command(quick_run):
+    done = quick_run("chapter_02_nn_basics_mlp/linear_models.py")
+    assert done.returncode == 0, done.stderr
+    folder = done.folder
     result = json.loads((folder / "linear_models.json").read_text(encoding="utf-8"))
     assert result["metrics"]["largest_coefficient_difference"] < 1e-3
     assert len(result["tables"]["main"]["rows"]) == 6
     for name in ("coefficients", "convergence"):
         assert (folder / f"linear_models_{name}.png").stat().st_size < 200_000
-    assert "largest coefficient difference" in capsys.readouterr().out
+    assert "largest coefficient difference" in done.stdout

@@ -112,8 +112,9 @@ def test_coloured_elements_are_those_the_output_depends_on(kind: str):
     np.testing.assert_array_equal(x.grad.numpy() != 0, mask)
 
 
-def test_script_writes_six_small_drawings(tmp_path):
-    assert figures.main(["--quick", "--output_dir", str(tmp_path), "--run_name", "t"]) == 0
-    written = list(tmp_path.rglob("*.svg"))
+def test_script_writes_six_small_drawings(quick_run):
+    done = quick_run("chapter_03_optimization_regularization/figures.py")
+    assert done.returncode == 0, done.stderr
+    written = list(done.folder.rglob("*.svg"))
     assert len(written) == 6
     assert max(path.stat().st_size for path in written) < 500 * 1024

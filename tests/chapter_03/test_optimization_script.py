@@ -257,10 +257,10 @@ def test_muon_moves_the_networks_own_kernels_and_leaves_the_head_to_adamw():
 # --- the script ---
 
 
-def test_quick_run_writes_every_file(tmp_path, capsys):
-    options = ["--quick", "--run_name", "t", "--output_dir", str(tmp_path)]
-    assert script.main(options) == 0, capsys.readouterr().err
-    folder = next(tmp_path.glob("*/exp_optimization-t"))
+def test_quick_run_writes_every_file(quick_run):
+    done = quick_run("chapter_03_optimization_regularization/exp_optimization.py")
+    assert done.returncode == 0, done.stderr
+    folder = done.folder
     pictures = ("surfaces", "condition", "rotation", "mlp", "cnn", "sensitivity")
     for name in pictures:
         assert (folder / f"optimization_{name}.png").stat().st_size <= 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import torch
 from utils.checkpoint import load_checkpoint
 from utils.file_io_util import read_json, read_jsonl
 
-resource = pytest.importorskip("resource", reason="signals and limits of Unix are tested here")
+pytest.importorskip("resource", reason="signals and limits of Unix are tested here")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -27,15 +28,28 @@ BATCHES = 3 * 25  # epochs x batches of the driver
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def drive(folder: Path, *options: str, **settings) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(DRIVER), str(folder), *options]
-    return subprocess.run(
-        command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=300, **settings
-    )
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    """drive(folder, *options): the driver in a process of its own; its exit code and errors."""
+    errors = tmp_path_factory.mktemp("drive") / "errors.txt"
+    command = [sys.executable, str(DRIVER), "--serve"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, **pipes) as server:
+        assert server.stdout.readline() == "ready\n"
+
+        def order(folder: Path, *options: str, largest_file: int = 0):
+            facts = {"argv": [str(folder), *options], "errors": str(errors)}
+            server.stdin.write(json.dumps(facts | {"largest_file": largest_file}) + "\n")
+            code = int(server.stdout.readline())
+            text = errors.read_text(encoding="utf-8")
+            return subprocess.CompletedProcess(facts["argv"], code, stderr=text)
+
+        yield order
+        server.stdin.close()  # the server ends with its input
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
+def whole(tmp_path_factory, drive) -> Path:
     """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     done = drive(folder)
@@ -67,7 +81,7 @@ def assert_same(a, b) -> None:
         assert a == b
 
 
-def test_sigkill_at_random_steps_then_resume_gives_the_same_bits(tmp_path, whole):
+def test_sigkill_at_random_steps_then_resume_gives_the_same_bits(tmp_path, whole, drive):
     """Killed twice, at moments that differ each time the test runs (printed if it fails)."""
     moments = [random.SystemRandom().randint(10, BATCHES - 1), random.SystemRandom().randint(1, 20)]
     print("killed at batches", moments)
@@ -80,7 +94,7 @@ def test_sigkill_at_random_steps_then_resume_gives_the_same_bits(tmp_path, whole
     assert_equal_runs(tmp_path, whole)
 
 
-def test_sigkill_while_a_checkpoint_is_written(tmp_path, whole):
+def test_sigkill_while_a_checkpoint_is_written(tmp_path, whole, drive):
     killed = drive(tmp_path, "--kill_in_save", "6")
     assert killed.returncode == -signal.SIGKILL
     assert list(tmp_path.glob(".*.tmp")), "the process died before it wrote"
@@ -89,7 +103,7 @@ def test_sigkill_while_a_checkpoint_is_written(tmp_path, whole):
     assert_equal_runs(tmp_path, whole)
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_exits_130(tmp_path, whole):
+def test_ctrl_c_leaves_a_checkpoint_and_exits_130(tmp_path, whole, drive):
     """In mid-epoch and in the middle of a group: the step under way ends first."""
     stopped = drive(tmp_path, "--signal_at", "32")
     assert stopped.returncode == 130, stopped.stderr
@@ -100,16 +114,13 @@ def test_ctrl_c_leaves_a_checkpoint_and_exits_130(tmp_path, whole):
     assert_equal_runs(tmp_path, whole)
 
 
-def test_a_disk_without_room_is_reported(tmp_path):
+def test_a_disk_without_room_is_reported(tmp_path, drive):
     """A limit on the size of files stands for a full disk: the write itself fails."""
     first = drive(tmp_path, "--signal_at", "30")
     assert first.returncode == 130, first.stderr
     kept = (tmp_path / "last.pth").read_bytes()
 
-    def no_room():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, len(kept) // 2))
-
-    failed = drive(tmp_path, "--resume", preexec_fn=no_room)
+    failed = drive(tmp_path, "--resume", largest_file=len(kept) // 2)
     assert failed.returncode != 0
     assert "TrainingError: cannot write" in failed.stderr
     assert f"The last good checkpoint is {tmp_path / 'last.pth'}" in failed.stderr
@@ -125,7 +136,7 @@ def torchrun(script: Path, *options: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_two_processes_give_the_result_of_one(tmp_path):
+def test_two_processes_give_the_result_of_one(tmp_path, drive):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     alone = drive(tmp_path / "one", "--plain")
@@ -149,7 +160,7 @@ def test_two_processes_give_the_result_of_one(tmp_path):
     assert ranks[0]["train_loss"] == pytest.approx(one["train_loss"], rel=1e-4)
 
 
-def test_two_processes_resume_together(tmp_path):
+def test_two_processes_resume_together(tmp_path, drive):
     """A run of two processes goes on from its checkpoint with two processes."""
     (tmp_path / "two").mkdir()
     stopped = drive(tmp_path / "two", "--plain", "--signal_at", "32")

@@ -5,14 +5,18 @@
 
 Digits, a small network with BatchNorm and dropout, accumulation, a schedule, clipping and EMA;
 `--plain` leaves out what is random or depends on how a batch is shared (dropout, BatchNorm).
+    python training_process.py --serve    a process for each line of standard input, see `serve`
 Writes FOLDER/last.pth and, for each process, FOLDER/rank_R.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import resource
 import signal
+import sys
 from pathlib import Path
 
 import torch
@@ -106,9 +110,49 @@ def kill_in_save(number: int) -> None:
     training_state.save_checkpoint = save
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    """Start a process for each order, {"argv", "errors", "largest_file"}; answer its exit code.
+
+    The processes are forked before any training, when the libraries (seconds) are imported.
+    """
+    torch.set_num_threads(1)
+    load_task()
+    AdamW([nn.Parameter(torch.zeros(1))], lr=0.1)  # imports what PyTorch puts off until then
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            obey(order)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def obey(order: dict) -> None:
+    """In the forked process: the training, then the end of the process."""
+    errors = os.open(order["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(errors, 1), os.dup2(errors, 2)
+    signal.alarm(300)  # only to stop a hanging training
+    if order["largest_file"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
+    sys.argv[1:] = order["argv"]
+    code = 1
+    try:
+        code = start()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def start() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs may ignore it
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(serve() if sys.argv[1:] == ["--serve"] else start())

@@ -53,7 +53,7 @@ def experiment(args, run):
     run.finish(metrics={"size": args.size, "nested": {"loss": 0.25}})
 
 if __name__ == "__main__":
-    sys.exit(cli.run(build_parser(), experiment, script=__file__))
+    sys.exit(cli.run(build_parser(), experiment, script=__file__, uses_torch=False))
 '''
 
 STUBS = '''

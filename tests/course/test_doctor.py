@@ -15,6 +15,12 @@ def examine(tmp_path, requirements):
     return {finding.item: finding for finding in doctor.examine(tmp_path, str(tmp_path))}
 
 
+@pytest.fixture
+def untimed(monkeypatch):
+    """Without the timed matrix products, which test_what_is_there runs."""
+    monkeypatch.setattr(doctor, "bf16_support", lambda device: "not measured")
+
+
 def test_what_is_there(tmp_path):
     findings = examine(tmp_path, "# list\nnumpy>=1.26\n-e .\n")
     assert findings["Python"].state == findings["numpy"].state == "ok"
@@ -22,7 +28,7 @@ def test_what_is_there(tmp_path):
     assert findings["bf16"].found.startswith(("runs, ", "does not run"))
 
 
-def test_what_is_missing(tmp_path):
+def test_what_is_missing(tmp_path, untimed):
     findings = examine(tmp_path, "numpy>=99.0\nno-such-package>=1.0\n")
     assert findings["numpy"].state == findings["no-such-package"].state == "MISSING"
     assert findings["numpy"].mend == 'pip install "numpy>=99.0"'
@@ -31,13 +37,13 @@ def test_what_is_missing(tmp_path):
     assert "python -m utils.datasets download mnist" in findings["Data: mnist"].mend
 
 
-def test_requirement_of_older_pythons_only(tmp_path):
+def test_requirement_of_older_pythons_only(tmp_path, untimed):
     line = 'no-such-package>=1.0; python_version < "3.{}"\n'
     assert "no-such-package" not in examine(tmp_path, line.format(sys.version_info[1]))
     assert "no-such-package" in examine(tmp_path, line.format(sys.version_info[1] + 1))
 
 
-def test_graphviz_is_optional(tmp_path, monkeypatch):
+def test_graphviz_is_optional(tmp_path, monkeypatch, untimed):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     finding = examine(tmp_path, "")["Graphviz dot"]
     assert finding.state == "optional" and "graphviz" in finding.mend
