@@ -34,16 +34,7 @@ from utils.device import pick_precision
 from utils.model_summary import summary
 from utils.run import Run, table
 
-# Highest learning rate of AdamW, the better of 0.001 and 0.004 on the validation split of shapes.
-LEARNING_RATES = {
-    "lenet5": 4e-3,
-    "alexnet": 1e-3,
-    "vgg11": 1e-3,
-    "vgg11_bn": 4e-3,
-    "nin": 1e-3,
-    "googlenet": 4e-3,
-    "simple_cnn": 4e-3,
-}
+COMPARED = ("lenet5", "alexnet", "vgg11", "vgg11_bn", "nin", "googlenet", "simple_cnn")
 WARM_UP, TIMED = 1, 3  # steps to find out how long a step takes
 MAX_EPOCHS = 60  # a small network learns no more after that many passes
 
@@ -57,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--seconds", type=cli.positive_float, default=35.0, help="of each training")
     group.add_argument("--seeds", type=cli.positive_int, default=1)
-    group.add_argument("--models", nargs="+", choices=MODELS, default=list(LEARNING_RATES))
+    group.add_argument("--models", nargs="+", choices=MODELS, default=list(COMPARED))
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
     group.add_argument("--lr", type=cli.positive_float, help="for every network, to search one")
     return parser
@@ -65,8 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if run.quick:
-        args.seconds, args.seeds, args.models = 0.5, 1, ["lenet5", "simple_cnn"]
-    task = load_task(args.dataset, args.data_dir, limit=1000 if run.quick else None)
+        args.seconds, args.seeds, args.models = 1.0, 1, ["lenet5", "simple_cnn"]
+    task = load_task(args.dataset, args.data_dir, limit=500 if run.quick else None)
     precision = pick_precision(run.device, args.precision, convolutions=True)
     results = {}
     for name in args.models:
@@ -86,7 +77,7 @@ def race(
     torch.manual_seed(seed)
     facts = task.architecture(name)
     model = build_model(facts.pop("model"), **facts)
-    lr = args.lr or LEARNING_RATES.get(name, 1e-3)
+    lr = args.lr or recipes.default_lr(name)
     recipe = Recipe(1, args.batch_size, lr, weight_decay=0.05, augment="flip,crop")
     per_step = seconds_of_a_step(build_model(name, **facts), task, recipe, run.device, precision)
     part, epochs = share_of(task, args.seconds / per_step, args.batch_size, seed)
@@ -147,7 +138,7 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, fl
     metrics = {
         "networks": {model: mean_row(runs) for model, runs in results.items()},
         "runs": results,
-        "learning_rates": {m: args.lr or LEARNING_RATES.get(m, 1e-3) for m in results},
+        "learning_rates": {m: args.lr or recipes.default_lr(m) for m in results},
         "best": max(results, key=lambda model: mean_row(results[model])["test"][0]),
         "chance": 100 / len(task.classes),
         "origin": task.origin,

@@ -62,8 +62,8 @@ def names() -> list[str]:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     chosen = names()
     if run.quick:
-        args.epochs, args.seeds, args.pictures, chosen = 1, 1, 500, ["vgg11", "vgg11_bn"]
-    task = load_task(args.dataset, args.data_dir)
+        args.epochs, args.seeds, args.pictures, chosen = 2, 1, 300, ["vgg11", "vgg11_bn"]
+    task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
     x, y = task.train
     task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
     results: dict[str, list[dict[str, Any]]] = {}

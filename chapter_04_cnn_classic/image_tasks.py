@@ -66,13 +66,13 @@ class ImageTask:
 
 
 def load_task(name: str, data_dir: str | None = None, limit: int | None = None) -> ImageTask:
-    """A data set's fixed splits; `limit` keeps the first examples of each split only."""
-    data = datasets.load(name, data_dir)
+    """A data set's fixed splits; `limit` keeps the first examples of each split."""
+    data = datasets.load(name, data_dir, limit=limit)
 
     def tensors(split: datasets.Split) -> Examples:
-        images = torch.from_numpy(split.images[:limit])  # (N, H, W) or (N, H, W, 3)
+        images = torch.from_numpy(split.images)  # (N, H, W) or (N, H, W, 3)
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-        return images.contiguous(), torch.from_numpy(split.labels[:limit])  # (N, C, H, W), (N,)
+        return images.contiguous(), torch.from_numpy(split.labels)  # (N, C, H, W), (N,)
 
     mean, std = (
         torch.as_tensor(value, dtype=torch.float32).reshape(-1) for value in (data.mean, data.std)

@@ -259,8 +259,8 @@ def race(
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
-        args.budgets, args.widths, args.batch_size = [1.0, 2.0], (16, 32, 64), 100
-    task = load_task(args.dataset, args.data_dir, limit=2000 if args.quick else None)
+        args.budgets, args.widths, args.batch_size = [2.0, 4.0], (16, 32, 64), 50
+    task = load_task(args.dataset, args.data_dir, limit=500 if args.quick else None)
     if task.channels != 3:
         raise UserError("the speedrun's first layer reads colour pictures.")
     precision = pick_precision(torch.device("cpu"), args.precision, convolutions=True)

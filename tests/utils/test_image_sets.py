@@ -681,3 +681,12 @@ def test_the_real_cifar10():
     # Of all 50,000 official training images; copies as JPEG differ in the third place.
     np.testing.assert_allclose(data.mean, [0.4914, 0.4822, 0.4465], atol=2e-3)
     np.testing.assert_allclose(data.std, [0.2470, 0.2435, 0.2616], atol=3e-3)
+
+
+@pytest.mark.parametrize("name", ["digits", "shapes", "shapes96"])
+def test_limit_keeps_the_first_images(name):
+    few = datasets.load(name, limit=5)
+    assert [len(part) for part in (few.train, few.val, few.test)] == [5, 5, 5]
+    more = datasets.load(name, limit=7)
+    assert np.array_equal(few.train.images, more.train.images[:5])
+    assert np.array_equal(few.test.labels, more.test.labels[:5])

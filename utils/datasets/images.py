@@ -125,12 +125,22 @@ def _summary(size: int, colour: bool, classes: int) -> str:
     return f"{size}x{size} {'colour' if colour else 'grey'}, {classes} classes"
 
 
-def load(name: str, data_dir: str | Path | None = None, download: bool = False) -> ImageData:
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    limit: int | None = None,
+) -> ImageData:
     """The data set `name`; `download=True` fetches it first if it is missing.
+
+    `limit`: the first images of each split only, for a quick look (drawn sets then draw only
+    these). Mean and deviation are then those of the training images that are left.
 
     UserError: unknown name, missing files (says how to get them) or damaged files. Another data
     set is never put in its place.
     """
+    if limit is not None:
+        return _first(name, data_dir, download, limit)
     if name in EMBEDDED:
         return EMBEDDED[name]()
     sources = SOURCES | COURSE_SETS
@@ -144,6 +154,19 @@ def load(name: str, data_dir: str | Path | None = None, download: bool = False) 
     if isinstance(source, PhotoSource):
         return _load_photos(source, data_dir)
     return _load_standard(source, data_dir)
+
+
+def _first(name: str, data_dir: str | Path | None, download: bool, limit: int) -> ImageData:
+    """`load` with a limit."""
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}")
+    if name in EMBEDDED and name != "digits":
+        return load_shapes(name, limit)
+    data = load(name, data_dir, download)
+    parts = [
+        part.take(np.arange(min(limit, len(part)))) for part in (data.train, data.val, data.test)
+    ]
+    return _image_data(name, data.classes, *parts, origin=data.origin)
 
 
 def load_digits_split() -> ImageData:
@@ -162,11 +185,11 @@ def load_digits_split() -> ImageData:
     return _image_data("digits", tuple("0123456789"), *map(everything.take, (train, val, test)))
 
 
-def load_shapes(name: str) -> ImageData:
+def load_shapes(name: str, limit: int | None = None) -> ImageData:
     """Drawn scenes of one shape each, 32, 64 or 96 pixels (see `utils.datasets.shapes`)."""
     from utils.datasets import shapes
 
-    scenes = shapes.make_splits(EMBEDDED_SIZES[name])
+    scenes = shapes.make_splits(EMBEDDED_SIZES[name], limit)
     parts = [Split(part.images, np.ascontiguousarray(part.labels)) for part in scenes]
     return _image_data(name, tuple(shapes.CLASSES), *parts, origin="drawn by the course")
 

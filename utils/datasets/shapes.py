@@ -90,14 +90,15 @@ class Scenes:
         ]
 
 
-def make_splits(size: int = 32) -> tuple[Scenes, Scenes, Scenes]:
+def make_splits(size: int = 32, limit: int | None = None) -> tuple[Scenes, Scenes, Scenes]:
     """Train, validation and test scenes of one shape each, every class equally often.
 
+    `limit`: draw the first scenes of each split only, which takes less time.
     ValueError: the size is not 32, 64 or 96.
     """
     if size not in SPLIT_SIZES:
         raise ValueError(f"shapes has splits at {list(SPLIT_SIZES)} pixels, not at {size!r}.")
-    counts = SPLIT_SIZES[size]
+    counts = [min(count, limit or count) for count in SPLIT_SIZES[size]]
     return tuple(
         render(count, size, seed=seed) for count, seed in zip(counts, SPLIT_SEEDS, strict=True)
     )
