@@ -1,0 +1,99 @@
+"""What inference.py found out about each picture, as text, as JSON and as the README's tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from chapter_04_cnn_classic.read_image import Picture, shown_name
+from utils.run import table
+
+
+@dataclass
+class Prediction:
+    """One picture's answer; `top` is [(class, probability)], the most probable first."""
+
+    picture: Picture
+    pixels: Tensor | None  # (C, S, S) uint8 as the network sees it; kept where it is explained
+    top: list[tuple[str, float]]
+    truth: str | None
+
+    @property
+    def name(self) -> str:
+        return shown_name(self.picture.path.name)
+
+    @property
+    def right(self) -> bool | None:
+        return None if self.truth is None else self.truth == self.top[0][0]
+
+    def line(self) -> str:
+        answers = ", ".join(f"{name} ({100 * share:.1f} %)" for name, share in self.top[:3])
+        notes = f"  [{'; '.join(self.picture.notes)}]" if self.picture.notes else ""
+        return f"{self.name}: {answers}{notes}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "file": self.name,
+            "width": self.picture.size[0],
+            "height": self.picture.size[1],
+            "notes": self.picture.notes,
+            "truth": self.truth,
+            "right": self.right,
+            "top": [{"class": name, "probability": share} for name, share in self.top],
+        }
+
+
+def truth_of(path: Path, classes: Sequence[str]) -> str | None:
+    """The class that a file's name begins with ("cat.png", "cat_2.png"), if any."""
+
+    def simple(text: str) -> str:
+        return re.sub(r"[^a-z0-9]+", "_", text.lower())
+
+    stem = simple(path.stem) + "_"
+    fitting = [name for name in classes if stem.startswith(simple(name) + "_")]
+    return max(fitting, key=len, default=None)
+
+
+def mean_sureness(predictions: list[Prediction]) -> float | None:
+    """Mean probability of the first answer in per cent."""
+    if not predictions:
+        return None
+    return 100 * sum(p.top[0][1] for p in predictions) / len(predictions)
+
+
+def result_table(predictions: list[Prediction]) -> dict[str, Any]:
+    columns = [
+        ("Picture", "图片", ""),
+        ("Width x height (px)", "宽 x 高（像素）", ""),
+        ("Most probable class", "最可能的类别", ""),
+        ("Probability (%)", "概率（%）", ".1f"),
+        ("Second", "第二可能", ""),
+        ("Probability (%)", "概率（%）", ".1f"),
+        ("Right?", "是否正确", ""),
+    ]
+    words = {
+        True: {"en": "yes", "zh": "是"},
+        False: {"en": "no", "zh": "否"},
+        None: {"en": "not named", "zh": "未标注"},
+    }
+    rows = []
+    for p in predictions:
+        (first, share), (second, next_share) = (*p.top, ("-", 0.0))[:2]
+        size = f"{p.picture.size[0]} x {p.picture.size[1]}"
+        row = [p.name, size, first, 100 * share, second, 100 * next_share, words[p.right]]
+        rows.append(row)
+    return table(columns, rows)
+
+
+def fits_table(fits: dict[str, dict[str, float]], count: int) -> dict[str, Any]:
+    columns = [
+        ("--fit", "--fit", ""),
+        (f"Right of {count}", f"{count} 张中正确", "d"),
+        ("Mean probability of the true class (%)", "真实类别的平均概率（%）", ".1f"),
+    ]
+    return table(columns, [[name, fit["right"], fit["truth"]] for name, fit in fits.items()])
