@@ -2,8 +2,8 @@
 
 What you learn: how far a drawing is from a photo for a network, though not for you. Nobody else's
 pictures can be shipped with a course, so these ten are made by a program: outlines, soft light from
-above, plain backgrounds, a little blur and noise (see custom_pictures/drawing.py). They differ in size, shape and
-file format on purpose: what reads these reads your own photos.
+above, plain backgrounds, a little blur and noise (see custom_pictures/drawing.py). They differ in
+size, shape and file format on purpose: what reads these reads your own photos.
 
     python chapter_04_cnn_classic/draw_custom_imgs.py                  writes to outputs/, 2 seconds
     python chapter_04_cnn_classic/draw_custom_imgs.py --publish        writes to data/custom_imgs/

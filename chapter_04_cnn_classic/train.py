@@ -38,7 +38,12 @@ from utils.run import Run, table
 
 SHIPPED = ("cifar10", "simple_cnn")  # the network of results/best_model.pth
 # Epochs and augmentation where the command does not say: what the data set needs to be learnt.
-DEFAULTS = {"digits": (40, "crop:1"), "mnist": (8, "crop:2"), "fashion_mnist": (12, "flip,crop:2")}
+DEFAULTS = {
+    "digits": (40, "crop:1"),
+    "shapes": (8, "flip,crop"),
+    "mnist": (8, "crop:2"),
+    "fashion_mnist": (12, "flip,crop:2"),
+}
 COLOR_DEFAULTS = (16, "flip,crop")
 QUICK_ROWS = 500  # of each split
 
