@@ -55,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("task")
     group.add_argument("--dataset", choices=datasets.names(), default="cifar10")
     group.add_argument("--model", choices=MODELS, default="simple_cnn", help="network")
+    help_text = "channels of simple_cnn's stages (default: 32 64 128)"
+    group.add_argument("--widths", type=cli.positive_int, nargs="+", help=help_text)
     group.add_argument("--seeds", type=cli.positive_int, default=1, help="runs, one after another")
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, help="passes (default: by data set)")
@@ -115,7 +117,7 @@ def train_once(
 ) -> tuple[torch.nn.Module, History]:
     """One training in `folder`; resumed if the command says so and the folder has a last.pth."""
     torch.manual_seed(seed)
-    architecture = task.architecture(args.model)
+    architecture = architecture_of(args, task)
     model = build(architecture)
     history = recipes.train(
         model,
@@ -132,6 +134,16 @@ def train_once(
         facts={"architecture": architecture, "dataset": task.name, **facts_of(task)},
     )
     return model, history
+
+
+def architecture_of(args: argparse.Namespace, task: ImageTask) -> dict[str, Any]:
+    """What rebuilds the network: name, sizes, and the widths if they are not the usual ones."""
+    architecture = task.architecture(args.model)
+    if args.widths is None:
+        return architecture
+    if args.model != "simple_cnn":
+        raise UserError(f"--widths is for simple_cnn, not for {args.model}.")
+    return architecture | {"widths": args.widths}
 
 
 def build(architecture: dict[str, Any]) -> torch.nn.Module:
@@ -189,7 +201,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
     run.save_checkpoint(
         checkpoint_name(task.name, args.model),
         {key: value.contiguous() for key, value in model.cpu().state_dict().items()},
-        architecture=task.architecture(args.model),
+        architecture=architecture_of(args, task),
         dataset=task.name,
         metrics={"val_accuracy": rows[0]["val"], "test_accuracy": rows[0]["test"]},
         task=f"classification into {len(task.classes)} classes",

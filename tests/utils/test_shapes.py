@@ -9,14 +9,14 @@ from utils.datasets.shapes_layout import COLORS, CONTRAST, PALETTE
 CHANCE = 1 / len(shapes.CLASSES)
 # Of render(200, seed=0): first labels, mean pixel, mean colours and middle pixels of 4 images.
 STORED_LABELS = [9, 2, 5, 1, 1, 3, 1, 2, 6, 2, 8, 1]
-STORED_MEAN = 120.091
+STORED_MEAN = 125.727
 STORED_MEANS = [
-    [78.65, 139.54, 79.58],
-    [128.88, 54.56, 143.77],
-    [48.44, 55.1, 42.13],
-    [132.03, 58.99, 143.22],
+    [77.99, 144.48, 67.46],
+    [93.69, 206.38, 208.85],
+    [199.49, 138.57, 40.29],
+    [75.92, 128.35, 149.51],
 ]
-STORED_CENTRES = [[139, 90, 11], [93, 49, 158], [94, 186, 107], [209, 144, 190]]
+STORED_CENTRES = [[83, 138, 81], [63, 220, 206], [60, 183, 177], [215, 121, 191]]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_masks_and_boxes(scenes):
 
 
 def test_objects_stay_visible(scenes):
-    """At most a quarter of a shape is under the occluder, and little under other shapes."""
+    """At most a fifth of a shape is under the occluder, and little under other shapes."""
     whole = np.pi * (scenes.layout.radius * 64) ** 2
     share = scenes.masks.sum(axis=(2, 3)) / whole
     share = share[scenes.classes >= 0]

@@ -1,7 +1,7 @@
 """`shapes`: pictures of ten shapes, made by the program: no file, no network, any number of them.
 
 A scene is a textured background, clutter, one to four coloured and textured shapes at random
-place, size and turn, an occluder that hides at most a quarter of a shape, uneven light and noise.
+place, size and turn, an occluder that hides at most a fifth of a shape, uneven light and noise.
 The facts of a scene are exact: class, colour, box, mask of the visible part, and a caption.
 
     train, val, test = make_splits(32)               # one shape a scene: classification

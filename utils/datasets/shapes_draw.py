@@ -17,7 +17,7 @@ from utils.datasets.shapes_layout import BEHIND, Layout
 # A distance takes local coordinates u, v in the shape's natural unit, of any one shape.
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-MAX_HIDDEN = 0.25  # an occluder that would cover more than this share of a shape is left out
+MAX_HIDDEN = 0.2  # an occluder that would cover more than this share of a shape is left out
 
 
 def _circle(u: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 BLOCK = 200  # scenes drawn from one random stream, each main class 20 times
 NUM_CLASSES = 10
-BEHIND = 2  # strokes behind the objects; one more, the occluder, is in front
+BEHIND = 1  # strokes behind the objects; one more, the occluder, is in front
 TRIES = 24  # arrangements of several objects among which one without overlaps is looked for
 
 # Colour names of the captions, with red, green and blue in 0..1.
@@ -31,14 +31,14 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "black": (0.10, 0.10, 0.10),
 }
 PALETTE = np.array(list(COLORS.values()))
-CONTRAST = 0.5  # least RGB distance between a shape's colour and everything around it
+CONTRAST = 0.6  # least RGB distance between a shape's colour and everything around it
 
 # Radius of the disc of the same area, in image sides, and its factor for 1, 2, 3, 4 objects.
-RADIUS = (0.18, 0.27)
+RADIUS = (0.20, 0.29)
 CROWD = np.array([1.0, 0.8, 0.68, 0.6])
-MARGIN = 1.5  # least distance of a centre from the border, in radii
+MARGIN = 1.45  # least distance of a centre from the border, in radii
 SEPARATION = 1.25  # least distance of two centres, in sums of radii, where it can be had
-NOISE = (0.04, 0.18)  # amplitude of the noise; its standard deviation is 0.41 of that
+NOISE = (0.03, 0.14)  # amplitude of the noise; its standard deviation is 0.41 of that
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _paint(rng: np.random.RandomState, colors: np.ndarray, present: np.ndarray) 
     first = PALETTE[ids] + _uniform(rng, -0.06, 0.06, (n, surfaces, 3))
     # The second tone of an object is the first made lighter or darker: its colour keeps its name.
     toward = (first.mean(axis=-1, keepdims=True) < 0.45).astype(float)  # white or black
-    amount = _uniform(rng, 0.1, 0.35, (n, surfaces, 1))
+    amount = _uniform(rng, 0.05, 0.25, (n, surfaces, 1))
     return {
         "tones": np.stack([first, first + amount * (toward - first)], axis=2).clip(0, 1),
         "texture": _choice(rng, 5, (n, surfaces)),
@@ -185,7 +185,7 @@ def contrasting(
 
 
 def _strokes(rng: np.random.RandomState, centre: np.ndarray, radius: np.ndarray) -> dict:
-    """Bars, lines and blobs: two anywhere behind the objects, one across the main object's edge."""
+    """Bars, lines and blobs: one anywhere behind the objects, one across the main object's edge."""
     n, shape = len(centre), (len(centre), BEHIND + 1)
     place = rng.random_sample((*shape, 2))
     turn, reach = _uniform(rng, 0, 2 * np.pi, (n,)), _uniform(rng, 0.5, 1.4, (n,)) * radius
@@ -193,7 +193,7 @@ def _strokes(rng: np.random.RandomState, centre: np.ndarray, radius: np.ndarray)
     place[:, BEHIND] = centre + offset
     long, thick = rng.random_sample(shape), rng.random_sample(shape)
     length = 0.05 + 0.4 * long
-    width = 0.015 + 0.055 * thick * (1.3 - long)  # the longer, the thinner
+    width = 0.015 + 0.045 * thick * (1.3 - long)  # the longer, the thinner
     return {
         "stroke_centre": place,
         "stroke_angle": _uniform(rng, 0, 2 * np.pi, shape),
