@@ -35,7 +35,7 @@ CONTRAST = 0.6  # least RGB distance between a shape's colour and everything aro
 
 # Radius of the disc of the same area, in image sides, and its factor for 1, 2, 3, 4 objects.
 RADIUS = (0.20, 0.29)
-CROWD = np.array([1.0, 0.8, 0.68, 0.6])
+CROWD = np.array([1.0, 0.75, 0.62, 0.54])
 MARGIN = 1.45  # least distance of a centre from the border, in radii
 SEPARATION = 1.25  # least distance of two centres, in sums of radii, where it can be had
 NOISE = (0.03, 0.14)  # amplitude of the noise; its standard deviation is 0.41 of that
