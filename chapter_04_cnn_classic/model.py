@@ -190,7 +190,7 @@ def cost_table(counts: dict[str, dict[str, Any]], published: bool) -> dict[str, 
     columns = [
         ("network", "网络", ""),
         ("input (px)", "输入（像素）", "d"),
-        ("first convolution: kernel / stride, filters", "第一层卷积：核 / 步长，滤波器数", ""),
+        ("first convolution: kernel / stride, filters", "第一层卷积：核 / 步幅，滤波器数", ""),
         ("parameters", "参数量", ",d"),
         ("share in linear layers (%)", "线性层所占参数（%）", ".1f"),
         ("MACs (10^6)", "乘加次数（10^6）", ",.1f"),

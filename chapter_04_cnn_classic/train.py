@@ -27,7 +27,7 @@ from torch import Tensor
 from chapter_03_optimization_regularization.training import History
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic import train_figures
-from chapter_04_cnn_classic.augmentation import NAMES
+from chapter_04_cnn_classic.augmentation import NAMES, build
 from chapter_04_cnn_classic.image_tasks import MIXES, ImageTask, load_task
 from chapter_04_cnn_classic.model import MODELS, build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
@@ -70,17 +70,27 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--label_smoothing", type=cli.fraction, default=0.1)
     group.add_argument("--ema_decay", type=cli.fraction, default=0.0, help="0: no averaging")
     help_text = f'"none" or a list of {", ".join(NAMES)} (default: by data set)'
-    group.add_argument("--augment", help=help_text)
+    group.add_argument("--augment", type=augmentations, help=help_text)
     group.add_argument("--mix", choices=["none", *MIXES], default="none", help="mixed pictures")
     cli.add_training_options(parser)
     return parser
+
+
+def augmentations(text: str) -> str:
+    """ "flip,crop:4" as it is, "none" as "", checked when the command is read."""
+    names = "" if text == "none" else text
+    try:
+        build(names)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return names
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The settings of the command, with the data set's defaults where it is silent."""
     epochs, batch_size, augment = DEFAULTS.get(args.dataset, COLOR_DEFAULTS)
     if args.augment is not None:
-        augment = "" if args.augment == "none" else args.augment
+        augment = args.augment
     return Recipe(
         epochs=args.epochs or epochs,
         batch_size=args.batch_size or batch_size,
@@ -119,7 +129,7 @@ def train_once(
     """One training in `folder`; resumed if the command says so and the folder has a last.pth."""
     torch.manual_seed(seed)
     architecture = architecture_of(args, task)
-    model = build(architecture)
+    model = build_network(architecture)
     history = recipes.train(
         model,
         task,
@@ -147,7 +157,7 @@ def architecture_of(args: argparse.Namespace, task: ImageTask) -> dict[str, Any]
     return architecture | {"widths": args.widths}
 
 
-def build(architecture: dict[str, Any]) -> torch.nn.Module:
+def build_network(architecture: dict[str, Any]) -> torch.nn.Module:
     """The network; a size it cannot read is the user's choice, so a UserError."""
     facts = dict(architecture)
     try:

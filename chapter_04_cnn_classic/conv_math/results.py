@@ -109,8 +109,8 @@ def cost_table(cost: dict[str, dict[str, Any]]) -> dict[str, Any]:
         ("Full (ms)", "完整卷积（ms）", ".2f"),
         ("k × 1, 1 × k: fewer (times)", "k × 1、1 × k：乘加减少（倍）", ".1f"),
         ("faster (times)", "实测加速（倍）", ".1f"),
-        ("Depthwise + 1 × 1: fewer (times)", "逐深度 + 1 × 1：乘加减少（倍）", ".1f"),
-        ("Depthwise + 1 × 1: faster (times)", "逐深度 + 1 × 1：实测加速（倍）", ".1f"),
+        ("Depthwise + 1 × 1: fewer (times)", "逐通道 + 1 × 1：乘加减少（倍）", ".1f"),
+        ("Depthwise + 1 × 1: faster (times)", "逐通道 + 1 × 1：实测加速（倍）", ".1f"),
     ]
     columns[5] = ("k × 1, 1 × k: faster (times)", "k × 1、1 × k：实测加速（倍）", ".1f")
     rows = [
@@ -134,7 +134,7 @@ def rates_table(cost: dict[str, dict[str, Any]]) -> dict[str, Any]:
     names = {
         "full": ("Full", "完整卷积"),
         "pointwise": ("1 × 1", "1 × 1"),
-        "depthwise": ("Depthwise", "逐深度"),
+        "depthwise": ("Depthwise", "逐通道"),
     }
     for english, chinese in names.values():
         columns += [
