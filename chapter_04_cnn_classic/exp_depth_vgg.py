@@ -177,6 +177,7 @@ def figure(results: dict[str, list[dict[str, Any]]], dataset: str, classes: int)
     )
     right.set(xlabel="convolution, from the picture", ylabel="gradient norm / weight norm")
     right.set(yscale="log", title="before training")
+    right.xaxis.get_major_locator().set_params(integer=True)
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=8)
     return fig
 
