@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils.device import autocast, pick_device, set_threads
+from utils.device import autocast, cpu_has_bf16, pick_device, pick_precision, set_threads
 from utils.errors import UserError
 from utils.seed import generator, seed_everything
 
@@ -40,3 +40,29 @@ def test_threads_are_set():
     set_threads(0)
     assert torch.get_num_threads() == 1
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx2 avx512f avx512_bf16", True),
+        ("flags\t\t: fpu sse2 amx_bf16 amx_tile", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu sse2 avx2 fma", False),
+        ("model name\t: bf16 machine", False),
+    ],
+)
+def test_bf16_of_the_processor(line, expected, tmp_path):
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"processor\t: 0\n{line}\n", encoding="utf-8")
+    assert cpu_has_bf16(str(info)) is expected
+    assert cpu_has_bf16(str(tmp_path / "missing")) is False
+
+
+def test_convolutions_use_bf16_where_the_processor_has_it(monkeypatch):
+    cpu = torch.device("cpu")
+    for has, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr("utils.device.cpu_has_bf16", lambda has=has: has)
+        assert pick_precision(cpu, "auto", convolutions=True) == expected
+        assert pick_precision(cpu, "auto") == "fp32"
+        assert pick_precision(cpu, "fp16", convolutions=True) == "fp16"
