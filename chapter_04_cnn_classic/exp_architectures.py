@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +34,7 @@ from utils.model_summary import summary
 from utils.run import Run, table
 
 COMPARED = ("lenet5", "alexnet", "vgg11", "vgg11_bn", "nin", "googlenet", "simple_cnn")
-WARM_UP, TIMED = 1, 3  # steps to find out how long a step takes
+WARM_UP, TIMED = 2, 8  # steps to find out how long a step takes
 MAX_EPOCHS = 60  # a small network learns no more after that many passes
 
 
@@ -98,13 +97,10 @@ def seconds_of_a_step(
     model: nn.Module, task: ImageTask, recipe: Recipe, device: Any, precision: str
 ) -> float:
     """Mean seconds of a training step, on a network that is thrown away afterwards."""
-    seconds = []
-    for steps in (WARM_UP, WARM_UP + TIMED):
+    for steps in (WARM_UP, TIMED):  # the first call chooses kernels and fetches memory
         few = first_rows(task, steps * recipe.batch_size)
-        started = time.perf_counter()
-        recipes.train(model, few, recipe, seed=0, device=device, precision=precision)
-        seconds.append(time.perf_counter() - started)
-    return max(1e-4, (seconds[1] - seconds[0]) / TIMED)
+        history = recipes.train(model, few, recipe, seed=0, device=device, precision=precision)
+    return max(1e-4, history.seconds / TIMED)
 
 
 def first_rows(task: ImageTask, count: int) -> ImageTask:
