@@ -18,6 +18,7 @@ HEADERS = {
 FACTS = [  # (key in the checkpoint, English, Chinese)
     ("task", "Task", "任务"),
     ("dataset", "Data set", "数据集"),
+    ("origin", "Pixels", "像素"),
     ("architecture", "Architecture", "结构"),
     ("metrics", "Metrics", "指标"),
     ("card_note", "Note", "说明"),
@@ -41,7 +42,7 @@ def card_table(chapter: Chapter, language: str, beside: Path) -> str:
                 f"[`{name}`]({link})",
                 show(content.get("task", ""), "s", language),
                 str(content["dataset"]),
-                f"{parameter_count(content['state']):,}",
+                f"{content.get('parameters') or parameter_count(content['state']):,}",
                 _size(path),
                 metrics_text(content["metrics"]),
             ]
