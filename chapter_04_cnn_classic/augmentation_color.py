@@ -146,13 +146,16 @@ def equalize(x: Tensor) -> Tensor:
     those of the highest level. Histogram and table for all B C channels at once.
     """
     levels = (x * 255).round_().long().flatten(2).flatten(0, 1)  # (B C, H W)
-    counts = torch.zeros(len(levels), 256, dtype=torch.long, device=x.device)
-    counts.scatter_add_(1, levels, torch.ones_like(levels))
+    first = 256 * torch.arange(len(levels), device=x.device)[:, None]  # (B C, 1)
+    counts = torch.bincount((levels + first).flatten(), minlength=256 * len(levels))
+    # Whole numbers as floats: below 2^24 they and their quotients' floors are exact, and dividing
+    # floats is many times as fast as dividing integers.
+    counts = counts.view(-1, 256).float()  # (B C, 256): pixels of each level
     highest = counts.gather(1, levels.amax(dim=1, keepdim=True))  # (B C, 1)
-    step = (levels.shape[1] - highest) // 255
-    below = counts.cumsum(1) - counts  # pixels under each level
-    table = ((below + step // 2) // step.clamp(min=1)).clamp_(0, 255)  # (B C, 256)
-    table = torch.where(step == 0, torch.arange(256, device=x.device), table)
+    step = ((levels.shape[1] - highest) / 255).floor_()
+    below = counts.cumsum(1).sub_(counts)  # pixels under each level
+    table = below.add_((step / 2).floor()).div_(step.clamp(min=1)).floor_().clamp_(0, 255)
+    table = torch.where(step == 0, torch.arange(256.0, device=x.device), table)  # (B C, 256)
     return (table.to(x.dtype) / 255).gather(1, levels).view(x.shape)
 
 
