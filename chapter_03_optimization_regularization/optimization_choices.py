@@ -67,19 +67,26 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     Muon's `match_rms_adamw` scales its step to the size an AdamW step has (Liu et al. 2025), so
     that one learning rate serves both. A kernel (O, I, K, K) is a matrix (O, I K K) to Muon.
+    `matrix_decay`: of Muon's weights. Convert the model's memory format before, not after.
     """
 
-    def __init__(self, model: nn.Module, lr: float, ns_dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        ns_dtype: torch.dtype = torch.float32,
+        matrix_decay: float = 0.0,
+    ) -> None:
         super().__init__(model.parameters(), {"lr": lr})
         params = list(model.parameters())
         head = next(p for p in reversed(params) if p.ndim > 1)
         self.hidden = [p for p in params if p.ndim > 1 and p is not head]
         rest = [p for p in params if p.ndim < 2 or p is head]
         # Views of the weights: a step on them is a step on the network.
-        self.matrices = [nn.Parameter(p.detach().flatten(1)) for p in self.hidden]  # (O, I K K)
+        self.matrices = [nn.Parameter(as_matrix(p.detach())) for p in self.hidden]
         # float32: a processor without bfloat16 instructions emulates Muon's default, slowly.
-        options = {"weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw", "ns_dtype": ns_dtype}
-        self.muon = optimizers.Muon(self.matrices, lr=lr, **options)
+        options = {"adjust_lr_fn": "match_rms_adamw", "ns_dtype": ns_dtype}
+        self.muon = optimizers.Muon(self.matrices, lr=lr, weight_decay=matrix_decay, **options)
         self.adamw = optimizers.AdamW(rest, lr=lr, weight_decay=WEIGHT_DECAY)
 
     @torch.no_grad()
@@ -89,9 +96,32 @@ class MuonWithAdamW(torch.optim.Optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = self.param_groups[0]["lr"]
         for matrix, p in zip(self.matrices, self.hidden, strict=True):
-            matrix.grad = None if p.grad is None else p.grad.flatten(1)
+            matrix.grad = None if p.grad is None else as_matrix(p.grad, like=p)
         self.muon.step()
         self.adamw.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the learning rate and of both optimisers, so that a training can be resumed."""
+        parts = {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+        return super().state_dict() | parts
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = {key: state_dict[key] for key in ("state", "param_groups")}
+        super().load_state_dict(own)
+        self.muon.load_state_dict(state_dict["muon"])
+        self.adamw.load_state_dict(state_dict["adamw"])
+
+
+def as_matrix(kernel: Tensor, like: Tensor | None = None) -> Tensor:
+    """(O, I, K, K) -> (O, I K K), a view; in channels_last (O, K K I). (O, I) stays as it is.
+
+    The order of the columns is the one in memory of `like` (default: of the kernel itself). It
+    makes no difference to Muon: permuting columns permutes its step in the same way.
+    """
+    like = kernel if like is None else like
+    if kernel.ndim == 4 and not like.is_contiguous():
+        kernel = kernel.permute(0, 2, 3, 1)
+    return kernel.flatten(1)
 
 
 def state_bytes(optimizer: torch.optim.Optimizer) -> float:

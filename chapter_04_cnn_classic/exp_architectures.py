@@ -20,7 +20,6 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -31,7 +30,7 @@ from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.device import pick_precision
 from utils.model_summary import summary
-from utils.run import Run, table
+from utils.run import Run, over_seeds, table
 
 COMPARED = ("lenet5", "alexnet", "vgg11", "vgg11_bn", "nin", "googlenet", "simple_cnn")
 WARM_UP, TIMED = 2, 8  # steps to find out how long a step takes
@@ -132,10 +131,10 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, fl
     title = f"{task.name}, {args.seconds:g} s of training each"
     run.save_figure(scatter(results, title), name)
     metrics = {
-        "networks": {model: mean_row(runs) for model, runs in results.items()},
+        "networks": {model: over_seeds(runs) for model, runs in results.items()},
         "runs": results,
         "learning_rates": {m: args.lr or recipes.default_lr(m) for m in results},
-        "best": max(results, key=lambda model: mean_row(results[model])["test"][0]),
+        "best": max(results, key=lambda model: over_seeds(results[model])["test"][0]),
         "chance": 100 / len(task.classes),
         "origin": task.origin,
     }
@@ -143,14 +142,6 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, fl
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
     finals = {f"{m}: test accuracy (%)": r["test"][0] for m, r in metrics["networks"].items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_depth_vgg.py")
-
-
-def mean_row(runs: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """(mean, deviation) of every value over the seeds."""
-    return {
-        key: (float(np.mean([r[key] for r in runs])), float(np.std([r[key] for r in runs])))
-        for key in runs[0]
-    }
 
 
 def result_table(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
@@ -165,7 +156,7 @@ def result_table(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     ]
     lines = []
     for model, runs in results.items():
-        row = mean_row(runs)
+        row = over_seeds(runs)
         single = len(runs) == 1
         scores = [row[key][0] if single else row[key] for key in ("val", "test")]
         cost = [row["parameters"][0], row["macs"][0] / 1e6, row["pictures"][0], row["seconds"][0]]

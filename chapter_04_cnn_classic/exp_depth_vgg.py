@@ -31,7 +31,7 @@ from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.device import pick_precision
-from utils.run import Run, table
+from utils.run import Run, over_seeds, table
 
 DEPTHS = (11, 13, 16, 19)
 
@@ -117,7 +117,7 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, An
     name = "depth_vgg" if task.name == "shapes" else f"depth_vgg_{task.name}"
     run.save_figure(figure(results, task.name, len(task.classes)), name)
     metrics = {
-        "networks": {model: mean_row(runs) for model, runs in results.items()},
+        "networks": {model: over_seeds(runs) for model, runs in results.items()},
         "runs": results,
         "chance": 100 / len(task.classes),
         "chance_loss": float(np.log(len(task.classes))),
@@ -126,15 +126,6 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, An
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
     finals = {f"{m}: test accuracy (%)": r["test"][0] for m, r in metrics["networks"].items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/speedrun.py --dataset shapes")
-
-
-def mean_row(runs: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
-    """(mean, deviation) over the seeds of the values that are single numbers."""
-    keys = [key for key, value in runs[0].items() if not isinstance(value, list)]
-    return {
-        key: (float(np.mean([r[key] for r in runs])), float(np.std([r[key] for r in runs])))
-        for key in keys
-    }
 
 
 def result_table(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -147,7 +138,7 @@ def result_table(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     ]
     lines = []
     for model, runs in results.items():
-        row = mean_row(runs)
+        row = over_seeds(runs)
         lines.append([model, row["train_loss"], row["val"], row["test"], row["seconds"][0]])
     return table(columns, lines)
 

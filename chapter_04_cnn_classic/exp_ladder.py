@@ -32,7 +32,7 @@ from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.device import pick_precision
-from utils.run import Run, table
+from utils.run import Run, over_seeds, table
 
 WIDTHS = (16, 48, 128)
 QUICK_RUNGS = ("sigmoid", "relu", "one_cycle", "smoothing", "mirror")
@@ -84,24 +84,29 @@ def modern(batchnorm: bool) -> Build:
 
 
 def ladder(epochs: int) -> list[Rung]:
-    """All rungs from the bottom. The learning rates are the best of 0.01, 0.03, 0.1, 0.3 each."""
-    start = Recipe(epochs=epochs, lr=0.1, optimizer="sgd", schedule="constant")
-    normed = replace(start, lr=0.1, weight_decay=5e-4)
+    """All rungs from the bottom; every learning rate the best of a grid on the validation split."""
+    start = Recipe(epochs=epochs, lr=1.0, optimizer="gd", schedule="constant")
+    slower = replace(start, lr=0.1)
+    momentum = replace(start, lr=0.03, optimizer="sgd")
+    normed = replace(momentum, lr=0.1, weight_decay=5e-4)
     cycle = replace(normed, lr=0.3, schedule="one_cycle")
     augmented = replace(cycle, augment="flip,crop:2")
     smoothed = replace(augmented, label_smoothing=0.1)
-    slower = replace(start, lr=0.03)
+    muon = replace(smoothed, lr=0.01, optimizer="muon")
     relu, he = lenet("relu"), lenet("relu", he=True)
+    plain, normal = modern(False), modern(True)
     return [
         Rung("sigmoid", "LeNet-5, sigmoids", "sigmoid 版 LeNet-5", lenet("sigmoid"), start),
         Rung("relu", "ReLU", "ReLU", relu, slower),
-        Rung("he", "He initialisation", "He 初始化", he, slower),
-        Rung("vgg", "3 x 3 stages, global mean", "3×3 卷积级与全局平均", modern(False), slower),
-        Rung("batchnorm", "BatchNorm, weight decay", "批归一化与权重衰减", modern(True), normed),
-        Rung("one_cycle", "one-cycle rate", "one-cycle 学习率", modern(True), cycle),
-        Rung("augment", "flips and crops", "翻转与裁剪", modern(True), augmented),
-        Rung("smoothing", "label smoothing", "标签平滑", modern(True), smoothed),
-        Rung("mirror", "mirrored test view", "测试加镜像", modern(True), smoothed, mirror=True),
+        Rung("momentum", "Nesterov momentum", "Nesterov 动量", relu, momentum),
+        Rung("he", "He initialisation", "He 初始化", he, momentum),
+        Rung("vgg", "3 x 3 stages, global mean", "3×3 卷积级与全局平均", plain, momentum),
+        Rung("batchnorm", "BatchNorm, weight decay", "批归一化与权重衰减", normal, normed),
+        Rung("one_cycle", "one-cycle rate", "one-cycle 学习率", normal, cycle),
+        Rung("augment", "flips and crops", "翻转与裁剪", normal, augmented),
+        Rung("smoothing", "label smoothing", "标签平滑", normal, smoothed),
+        Rung("muon", "Muon", "Muon", normal, muon),
+        Rung("mirror", "mirrored test view", "测试加镜像", normal, muon, mirror=True),
     ]
 
 
@@ -173,7 +178,7 @@ def report(args, run: Run, task: ImageTask, results: dict, top: nn.Module) -> No
     """The staircase, the table of gains, and the weights of the last rung's first seed."""
     name = f"ladder_{task.name}"
     run.save_figure(staircase(results, task.name), name)
-    means = {key: mean_row(runs) for key, (_, runs) in results.items()}
+    means = {key: over_seeds(runs) for key, (_, runs) in results.items()}
     last_rung, last_runs = list(results.values())[-1]
     metrics = {
         "rungs": means,
@@ -207,14 +212,6 @@ def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float])
     )
 
 
-def mean_row(runs: list[dict[str, float]]) -> dict[str, Any]:
-    """(mean, deviation) of accuracy and time over the seeds."""
-    return {
-        key: (float(np.mean([r[key] for r in runs])), float(np.std([r[key] for r in runs])))
-        for key in ("val", "test", "seconds")
-    }
-
-
 def gains(results: dict) -> dict[str, tuple[float, float]]:
     """What each rung added to the test accuracy: mean and deviation over the same seeds."""
     values = {key: np.array([row["test"] for row in runs]) for key, (_, runs) in results.items()}
@@ -235,7 +232,7 @@ def ladder_table(results: dict) -> dict[str, Any]:
     ]
     lines, gained = [], gains(results)
     for key, (rung, runs) in results.items():
-        row = mean_row(runs)
+        row = over_seeds(runs)
         facts = [{"en": rung.title, "zh": rung.title_zh}, runs[0]["parameters"], rung.recipe.lr]
         lines.append([*facts, row["val"], row["test"], gained.get(key, ""), row["seconds"][0]])
     return table(columns, lines)
@@ -245,7 +242,7 @@ def staircase(results: dict, dataset: str) -> Any:
     """Test accuracy by rung: a dot a seed, a step for the mean."""
     figure, ax = plotting.subplots(width=8.4, height=4.0)
     titles = [rung.title for rung, _ in results.values()]
-    means = [mean_row(runs)["test"][0] for _, runs in results.values()]
+    means = [over_seeds(runs)["test"][0] for _, runs in results.values()]
     places = np.arange(len(means))
     ax.step(places, means, where="mid", color=plotting.COLORS[0])
     for place, (_, runs) in enumerate(results.values()):

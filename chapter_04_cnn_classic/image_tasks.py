@@ -66,7 +66,7 @@ class ImageTask:
 
 
 def load_task(name: str, data_dir: str | None = None, limit: int | None = None) -> ImageTask:
-    """A data set's fixed splits; `limit` keeps the first examples of each split."""
+    """A data set's fixed splits; `limit` keeps that many examples of each split."""
     data = datasets.load(name, data_dir, limit=limit)
 
     def tensors(split: datasets.Split) -> Examples:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from chapter_03_optimization_regularization import schedulers
+from chapter_03_optimization_regularization.optimization_choices import MuonWithAdamW
 from chapter_03_optimization_regularization.regularization import EMA
 from chapter_03_optimization_regularization.training import History, classification_loss, fit
 from chapter_04_cnn_classic.image_tasks import ImageTask, eval_batches, train_batches
@@ -49,10 +50,12 @@ class Recipe:
         return asdict(self)
 
 
-OPTIMIZERS = {  # chapter 3 builds these by hand; here PyTorch's fast versions
+OPTIMIZERS = {  # chapter 3 builds these by hand; here PyTorch's fast versions, and our own Muon
+    "gd": lambda groups, lr: torch.optim.SGD(groups, lr=lr),
     "sgd": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True),
     "adam": lambda groups, lr: torch.optim.Adam(groups, lr=lr),
     "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr),
+    "muon": None,  # needs the model: see make_optimizer
 }
 SCHEDULES = ("constant", "cosine", "one_cycle")
 
@@ -75,10 +78,25 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser. "gd" is plain gradient descent, "sgd" has Nesterov's momentum.
+
+    "muon" leaves the classifier, biases and normalisations to AdamW, with the same rate.
+    """
+    if recipe.optimizer == "muon":
+        return MuonWithAdamW(model, recipe.lr, matrix_decay=recipe.weight_decay)
+    groups = parameter_groups(model, recipe.weight_decay)
+    return OPTIMIZERS[recipe.optimizer](groups, recipe.lr)
+
+
 def make_scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Any:
     """The learning rate as a function of the step; None keeps it constant."""
     if recipe.schedule == "one_cycle":
-        return schedulers.OneCycleLR(optimizer, max_lr=recipe.lr, total_steps=steps)
+        group = optimizer.param_groups[0]
+        momentum = group.get("momentum", 0) > 0 or "betas" in group  # cycled against the rate
+        return schedulers.OneCycleLR(
+            optimizer, max_lr=recipe.lr, total_steps=steps, cycle_momentum=momentum
+        )
     if recipe.schedule == "cosine":
         return schedulers.CosineWithWarmup(optimizer, warmup_steps=0, total_steps=steps)
     if recipe.schedule == "constant":
@@ -106,8 +124,7 @@ def train(
     """
     model.to(device=device, memory_format=torch.channels_last)
     batches = train_batches(task, recipe.batch_size, seed, recipe.augment, recipe.mix)
-    groups = parameter_groups(model, recipe.weight_decay)
-    optimizer = OPTIMIZERS[recipe.optimizer](groups, recipe.lr)
+    optimizer = make_optimizer(model, recipe)
     return fit(
         model,
         classification_loss(recipe.label_smoothing),

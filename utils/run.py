@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
 from utils.checkpoint import save_checkpoint
@@ -48,6 +49,13 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[str,
             raise ValueError(f"a row has {len(row)} cells for {len(columns)} columns: {row}")
     titles = [dict(zip(("en", "zh", "format"), column, strict=True)) for column in columns]
     return {"columns": titles, "rows": plain([list(row) for row in rows])}
+
+
+def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """(mean, standard deviation) over the runs of every value that is a number in all of them."""
+    keys = [key for key in runs[0] if all(isinstance(run.get(key), int | float) for run in runs)]
+    columns = {key: [run[key] for run in runs] for key in keys}
+    return {key: (fmean(column), pstdev(column)) for key, column in columns.items()}
 
 
 class Run:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import exp_optimization as script
@@ -252,6 +253,42 @@ def test_muon_moves_the_networks_own_kernels_and_leaves_the_head_to_adamw():
     head = model[-1]
     change = head.weight - before[f"{len(model) - 1}.weight"] * (1 - 0.01 * choices.WEIGHT_DECAY)
     torch.testing.assert_close(change.abs(), torch.full_like(change, 0.01), rtol=1e-3, atol=1e-5)
+
+
+def small_kernels() -> nn.Sequential:
+    """Two convolutions and a head, whose kernels differ between the two memory formats."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(96, 3)]
+    return nn.Sequential(*layers)
+
+
+def muon_steps(model: nn.Sequential, optimizer, seeds: range) -> None:
+    for seed in seeds:
+        x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), torch.arange(8) % 3).backward()
+        optimizer.step()
+
+
+def test_muon_takes_the_same_steps_in_both_memory_formats():
+    plain, last = small_kernels(), small_kernels().to(memory_format=torch.channels_last)
+    for model in (plain, last):
+        muon_steps(model, choices.MuonWithAdamW(model, 0.01, matrix_decay=0.1), range(3))
+    for ours, theirs in zip(plain.parameters(), last.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_muon_takes_the_steps_of_one_that_never_stopped():
+    through, stopped, resumed = small_kernels(), small_kernels(), small_kernels()
+    muon_steps(through, choices.MuonWithAdamW(through, 0.01), range(4))
+    first = choices.MuonWithAdamW(stopped, 0.01)
+    muon_steps(stopped, first, range(2))
+    resumed.load_state_dict(stopped.state_dict())
+    second = choices.MuonWithAdamW(resumed, 0.5)  # the rate, too, is the saved one
+    second.load_state_dict(first.state_dict())
+    muon_steps(resumed, second, range(2, 4))
+    for ours, theirs in zip(resumed.parameters(), through.parameters(), strict=True):
+        assert ours.equal(theirs)
 
 
 # --- the script ---

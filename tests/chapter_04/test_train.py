@@ -77,7 +77,9 @@ def test_a_small_network_learns_32_pictures_by_heart(optimizer):
     torch.manual_seed(0)
     task = toy_task()
     model = build_model("simple_cnn", 4, 16, 3, widths=(8, 16))
-    recipe = Recipe(60, 16, 0.1 if optimizer == "sgd" else 0.01, optimizer, schedule="cosine")
+    recipe = Recipe(
+        60, 16, 0.1 if optimizer in ("gd", "sgd") else 0.01, optimizer, schedule="cosine"
+    )
     history = recipes.train(model, task, recipe, seed=0)
     assert recipes.accuracy(model, task, "train") == 100
     assert history.best["val_accuracy"] == 1  # its validation split is the same pictures

@@ -9,7 +9,7 @@ import torch
 
 from utils import cli
 from utils.file_io_util import read_json
-from utils.run import table
+from utils.run import over_seeds, table
 
 
 def make_script(tmp_path, body):
@@ -162,3 +162,8 @@ def test_plain_progress_yields_everything_and_prints_lines(monkeypatch, capsys):
         bar.set_postfix(loss=0.5)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[-1].startswith("training: 3/3") and "loss=0.5" in lines[-1]
+
+
+def test_over_seeds_gives_mean_and_deviation_of_the_numbers():
+    runs = [{"test": 90, "losses": [1, 2], "note": "a"}, {"test": 92.0, "losses": [3], "note": "b"}]
+    assert over_seeds(runs) == {"test": (91.0, 1.0)}

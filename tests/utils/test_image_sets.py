@@ -683,10 +683,23 @@ def test_the_real_cifar10():
     np.testing.assert_allclose(data.std, [0.2470, 0.2435, 0.2616], atol=3e-3)
 
 
-@pytest.mark.parametrize("name", ["digits", "shapes", "shapes96"])
-def test_limit_keeps_the_first_images(name):
+@pytest.mark.parametrize("name", ["shapes", "shapes96"])
+def test_limit_draws_the_first_images(name):
     few = datasets.load(name, limit=5)
     assert [len(part) for part in (few.train, few.val, few.test)] == [5, 5, 5]
     more = datasets.load(name, limit=7)
     assert np.array_equal(few.train.images, more.train.images[:5])
     assert np.array_equal(few.test.labels, more.test.labels[:5])
+
+
+def test_limit_takes_every_kth_image_of_a_stored_set():
+    whole, few = datasets.load("digits"), datasets.load("digits", limit=5)
+    assert [len(part) for part in (few.train, few.val, few.test)] == [5, 5, 5]
+    places = [0, 239, 478, 718, 957]  # multiples of 1197 / 5
+    assert np.array_equal(few.train.images, whole.train.images[places])
+    assert len(datasets.load("digits", limit=10_000).train) == len(whole.train)
+
+
+def test_a_limited_set_sorted_by_class_keeps_all_classes():
+    labels = np.repeat(np.arange(10), 450)
+    assert np.bincount(labels[images_module.spread(len(labels), 600)]).tolist() == [60] * 10

@@ -133,14 +133,14 @@ def load(
 ) -> ImageData:
     """The data set `name`; `download=True` fetches it first if it is missing.
 
-    `limit`: the first images of each split only, for a quick look (drawn sets then draw only
-    these). Mean and deviation are then those of the training images that are left.
+    `limit`: that many images of each split, for a quick look: every k-th, as files may lie sorted
+    by class; drawn sets draw only these. Mean and deviation are those of the images that are left.
 
     UserError: unknown name, missing files (says how to get them) or damaged files. Another data
     set is never put in its place.
     """
     if limit is not None:
-        return _first(name, data_dir, download, limit)
+        return _some(name, data_dir, download, limit)
     if name in EMBEDDED:
         return EMBEDDED[name]()
     sources = SOURCES | COURSE_SETS
@@ -156,17 +156,20 @@ def load(
     return _load_standard(source, data_dir)
 
 
-def _first(name: str, data_dir: str | Path | None, download: bool, limit: int) -> ImageData:
+def _some(name: str, data_dir: str | Path | None, download: bool, limit: int) -> ImageData:
     """`load` with a limit."""
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
     if name in EMBEDDED and name != "digits":
         return load_shapes(name, limit)
     data = load(name, data_dir, download)
-    parts = [
-        part.take(np.arange(min(limit, len(part)))) for part in (data.train, data.val, data.test)
-    ]
+    parts = [part.take(spread(len(part), limit)) for part in (data.train, data.val, data.test)]
     return _image_data(name, data.classes, *parts, origin=data.origin)
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """`wanted` of the places 0 .. count - 1 (all, if there are fewer) at equal distances."""
+    return np.arange(min(wanted, count)) * count // max(1, min(wanted, count))
 
 
 def load_digits_split() -> ImageData:
