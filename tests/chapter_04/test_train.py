@@ -77,9 +77,8 @@ def test_a_small_network_learns_32_pictures_by_heart(optimizer):
     torch.manual_seed(0)
     task = toy_task()
     model = build_model("simple_cnn", 4, 16, 3, widths=(8, 16))
-    recipe = Recipe(
-        60, 16, 0.1 if optimizer in ("gd", "sgd") else 0.01, optimizer, schedule="cosine"
-    )
+    epochs, lr = {"gd": (150, 0.3), "sgd": (60, 0.1)}.get(optimizer, (60, 0.01))
+    recipe = Recipe(epochs, 16, lr, optimizer, schedule="cosine")
     history = recipes.train(model, task, recipe, seed=0)
     assert recipes.accuracy(model, task, "train") == 100
     assert history.best["val_accuracy"] == 1  # its validation split is the same pictures
