@@ -35,7 +35,7 @@ from utils.device import pick_precision
 from utils.run import Run, over_seeds, table
 
 WIDTHS = (16, 48, 128)
-QUICK_RUNGS = ("sigmoid", "relu", "one_cycle", "smoothing", "mirror")
+QUICK_RUNGS = ("sigmoid", "relu", "one_cycle", "muon", "mirror")
 Build = Callable[[ImageTask], nn.Module]
 
 
@@ -48,7 +48,7 @@ class Rung:
     title_zh: str
     build: Build
     recipe: Recipe
-    mirror: bool = False  # the test adds the mirrored picture
+    mirror_of: str = ""  # this rung's weights are tested again, with the mirrored picture added
 
 
 def lenet(activation: str, he: bool = False) -> Build:
@@ -92,7 +92,7 @@ def ladder(epochs: int) -> list[Rung]:
     cycle = replace(normed, lr=0.3, schedule="one_cycle")
     augmented = replace(cycle, augment="flip,crop:2")
     smoothed = replace(augmented, label_smoothing=0.1)
-    muon = replace(smoothed, lr=0.01, optimizer="muon")
+    muon = replace(smoothed, lr=0.01, optimizer="muon", weight_decay=0.05)  # decay times the rate
     relu, he = lenet("relu"), lenet("relu", he=True)
     plain, normal = modern(False), modern(True)
     return [
@@ -106,7 +106,7 @@ def ladder(epochs: int) -> list[Rung]:
         Rung("augment", "flips and crops", "翻转与裁剪", normal, augmented),
         Rung("smoothing", "label smoothing", "标签平滑", normal, smoothed),
         Rung("muon", "Muon", "Muon", normal, muon),
-        Rung("mirror", "mirrored test view", "测试加镜像", normal, muon, mirror=True),
+        Rung("mirror", "mirrored test view", "测试加镜像", normal, muon, mirror_of="muon"),
     ]
 
 
@@ -117,11 +117,12 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--dataset", choices=["fashion_mnist", "mnist", "shapes"], default="fashion_mnist"
     )
-    group.add_argument("--epochs", type=cli.positive_int, default=6, help="of every rung")
+    group.add_argument("--epochs", type=cli.positive_int, default=4, help="of every rung")
     group.add_argument("--seeds", type=cli.positive_int, default=3)
     names = [rung.name for rung in ladder(1)]
     group.add_argument("--rungs", type=rung_names, default=names, help=f"from {','.join(names)}")
     group.add_argument("--lr", type=cli.positive_float, help="for every rung, to search one")
+    cli.add_resume_option(group)
     return parser
 
 
@@ -140,41 +141,74 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.rungs = [name for name in args.rungs if name in QUICK_RUNGS]
     task = load_task(args.dataset, args.data_dir, limit=600 if run.quick else None)
     precision = pick_precision(run.device, args.precision, convolutions=True)
-    results, trained = {}, {}
+    done = {(row["rung"], row["seed"]): row for row in run.logged()}  # of a resumed run
+    results = {}
     for rung in [rung for rung in ladder(args.epochs) if rung.name in args.rungs]:
         if args.lr:
             rung = replace(rung, recipe=replace(rung.recipe, lr=args.lr))
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            if rung.mirror and seed in trained:  # nothing new to train: only the test changes
-                model, row = trained[seed][0], dict(trained[seed][1])
-            else:
-                model, row = climb(rung, task, seed, run, precision)
-            row["test"] = recipes.accuracy(model, task, mirror=rung.mirror, device=run.device)
-            trained[seed] = (model, row)
-            run.log(rung=rung.name, seed=seed, **row)
+            row = done.get((rung.name, seed))
+            if row is None:
+                row = step_up(rung, task, seed, run, precision, done)
+                run.log(**row)
+                done[rung.name, seed] = row
             runs.append(row)
         results[rung.name] = (rung, runs)
-    report(args, run, task, results, trained[args.seed][0])
+    report(args, run, task, results)
 
 
-def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str):
-    """Train one rung with one seed: the network, and its validation accuracy and seconds."""
+def step_up(
+    rung: Rung, task: ImageTask, seed: int, run: Run, precision: str, done: dict
+) -> dict[str, Any]:
+    """The row of one rung and seed: by a training, or by a second test of trained weights."""
+    if not rung.mirror_of:
+        return climb(rung, task, seed, run, precision)
+    row = done.get((rung.mirror_of, seed))
+    row = row or climb(replace(rung, name=rung.mirror_of), task, seed, run, precision)
+    model = trained(rung, task, seed, run).to(run.device)
+    where = {"mirror": True, "device": run.device}
+    scores = {split: recipes.accuracy(model, task, split, **where) for split in ("val", "test")}
+    return row | {"rung": rung.name} | scores
+
+
+def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> dict[str, Any]:
+    """Train one rung with one seed; its accuracies in per cent. The weights go to the folder."""
     torch.manual_seed(seed)
     model = rung.build(task)
-    label = f"{rung.name} seed {seed}"
     history = recipes.train(
-        model, task, rung.recipe, seed, device=run.device, precision=precision, label=label
+        model,
+        task,
+        rung.recipe,
+        seed,
+        device=run.device,
+        precision=precision,
+        label=f"{rung.name} seed {seed}",
     )
-    row = {
+    torch.save(model.state_dict(), weights_of(rung.name, seed, run))
+    return {
+        "rung": rung.name,
+        "seed": seed,
         "val": 100 * history.best["val_accuracy"],
+        "test": recipes.accuracy(model, task, device=run.device),
         "seconds": history.seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    return model, row
 
 
-def report(args, run: Run, task: ImageTask, results: dict, top: nn.Module) -> None:
+def weights_of(name: str, seed: int, run: Run) -> Path:
+    return run.folder / f"{name}_seed{seed}.pth"
+
+
+def trained(rung: Rung, task: ImageTask, seed: int, run: Run) -> nn.Module:
+    """The rung's network with the weights its training left in the folder."""
+    model = rung.build(task)
+    path = weights_of(rung.mirror_of or rung.name, seed, run)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return model
+
+
+def report(args, run: Run, task: ImageTask, results: dict) -> None:
     """The staircase, the table of gains, and the weights of the last rung's first seed."""
     name = f"ladder_{task.name}"
     run.save_figure(staircase(results, task.name), name)
@@ -190,8 +224,8 @@ def report(args, run: Run, task: ImageTask, results: dict, top: nn.Module) -> No
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": ladder_table(results)}, seeds)
-    if last_rung.mirror:
-        save_top(run, task, top, last_runs[0])
+    if last_rung.mirror_of:
+        save_top(run, task, trained(last_rung, task, args.seed, run), last_runs[0])
     finals = {f"{key}: test accuracy (%)": row["test"][0] for key, row in means.items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_architectures.py")
 
@@ -199,7 +233,7 @@ def report(args, run: Run, task: ImageTask, results: dict, top: nn.Module) -> No
 def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float]) -> None:
     run.save_checkpoint(
         f"{task.name}_ladder.pth",
-        model.cpu().state_dict(),
+        model.state_dict(),
         architecture=task.architecture("simple_cnn") | {"widths": list(WIDTHS)},
         dataset=task.name,
         metrics={"test_accuracy": row["test"], "val_accuracy": row["val"]},
@@ -207,6 +241,7 @@ def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float])
         classes=list(task.classes),
         mean=task.mean.tolist(),
         std=task.std.tolist(),
+        origin=task.origin,
         parameters=row["parameters"],
         seconds=row["seconds"],
     )

@@ -107,13 +107,18 @@ def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentPa
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Options of scripts whose long training goes through chapter 3's `fit`."""
     group = parser.add_argument_group("long training")
+    add_resume_option(group, "last.pth")
+    group.add_argument("--compile", action="store_true", help="compile the model (torch.compile)")
+    group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
+
+
+def add_resume_option(group: argparse._ArgumentGroup, what: str = "finished rows") -> None:
+    """--resume, for scripts that go on from the last.pth or the logged rows of a stopped run."""
     group.add_argument(
         "--resume",
         metavar="RUN_FOLDER",
-        help="go on from this run's last.pth, with its options; those given here come first",
+        help=f"go on from this run's {what}, with its options; those given here come first",
     )
-    group.add_argument("--compile", action="store_true", help="compile the model (torch.compile)")
-    group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
 
 
 def run(
@@ -158,7 +163,9 @@ def run(
 
 def _resume_hint(current: Run | None) -> str:
     """The command that goes on, where the stopped run left a checkpoint."""
-    if current is None or not (current.folder / "last.pth").is_file():
+    if current is None or not hasattr(current.args, "resume"):
+        return ""
+    if not any((current.folder / name).is_file() for name in ("last.pth", "metrics.jsonl")):
         return ""
     script = f"{current.chapter_folder.name}/{current.script.name}"
     return f" Go on with: python {script} --resume {current.folder}"

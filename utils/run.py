@@ -26,7 +26,14 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
 from utils.checkpoint import save_checkpoint
-from utils.file_io_util import append_jsonl, human_bytes, plain, writable_folder, write_json
+from utils.file_io_util import (
+    append_jsonl,
+    human_bytes,
+    plain,
+    read_jsonl,
+    writable_folder,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -122,6 +129,11 @@ class Run:
         """Add a line to metrics.jsonl."""
         if is_main_process():
             append_jsonl(self.folder / "metrics.jsonl", values)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl: of a resumed run, those from before it was stopped."""
+        path = self.folder / "metrics.jsonl"
+        return read_jsonl(path) if path.is_file() else []
 
     def save_figure(self, figure: Figure, name: str, svg: bool = False) -> None:
         """Save a figure as PNG (or as SVG, for line art)."""

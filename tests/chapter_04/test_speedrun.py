@@ -11,6 +11,7 @@ from chapter_04_cnn_classic import speedrun_training as speedrun
 from chapter_04_cnn_classic.image_tasks import load_task, standardize, to_pixels
 from chapter_04_cnn_classic.speedrun_network import SpeedNet, identity_kernel, whitening_filters
 from chapter_04_cnn_classic.speedrun_training import Settings, SpeedData, views_of
+from utils.file_io_util import read_json, read_jsonl
 
 SETTINGS = Settings(epochs=2, batch_size=8, widths=(8, 8, 8))
 
@@ -108,8 +109,8 @@ def test_each_rung_changes_one_thing():
     for before, after in pairwise(rungs):
         old, new = asdict(before.recipe), asdict(after.recipe)
         changed = {key for key in old if old[key] != new[key]} - {"lr"}
-        others = (before.build is not after.build) + (before.mirror != after.mirror)
-        together = {"weight_decay"} if after.name == "batchnorm" else set()
+        others = (before.build is not after.build) + (before.mirror_of != after.mirror_of)
+        together = {"weight_decay"} if after.name in ("batchnorm", "muon") else set()
         assert len(changed - together) + others == 1, (after.name, changed)
 
 
@@ -120,3 +121,15 @@ def test_gains_are_differences_over_the_same_seeds():
         rungs[1].name: (rungs[1], [{"test": 85.0}, {"test": 85.0}]),
     }
     assert exp_ladder.gains(results) == {rungs[1].name: (4.0, 1.0)}
+
+
+def test_a_stopped_ladder_goes_on_with_the_finished_rungs(tmp_path):
+    words = ["--quick", "--dataset", "shapes", "--output_dir", str(tmp_path), "--run_name", "a"]
+    assert exp_ladder.main([*words, "--rungs", "sigmoid"]) == 0
+    folder = tmp_path / "chapter_04_cnn_classic" / "exp_ladder-a"
+    first = read_jsonl(folder / "metrics.jsonl")
+    assert exp_ladder.main(["--resume", str(folder), "--rungs", "sigmoid,relu"]) == 0
+    rows = read_jsonl(folder / "metrics.jsonl")
+    assert [row["rung"] for row in rows] == ["sigmoid", "relu"]
+    assert rows[:1] == first
+    assert set(read_json(folder / "ladder_shapes.json")["metrics"]["rungs"]) == {"sigmoid", "relu"}
