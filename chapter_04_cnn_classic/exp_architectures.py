@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--models", nargs="+", choices=MODELS, default=list(COMPARED))
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
     group.add_argument("--lr", type=cli.positive_float, help="for every network, to search one")
+    cli.add_resume_option(group)
     return parser
 
 
@@ -57,12 +58,16 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.seconds, args.seeds, args.models = 1.0, 1, ["lenet5", "simple_cnn"]
     task = load_task(args.dataset, args.data_dir, limit=500 if run.quick else None)
     precision = pick_precision(run.device, args.precision, convolutions=True)
+    done = {(row["model"], row["seed"]): row for row in run.logged()}  # of a resumed run
     results = {}
     for name in args.models:
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            row = race(name, task, seed, args, run, precision)
-            run.log(model=name, seed=seed, **row)
+            row = done.get((name, seed))
+            if row is None:
+                facts = {"model": name, "seed": seed}
+                row = facts | race(name, task, seed, args, run, precision)
+                run.log(**row)
             runs.append(row)
         results[name] = runs
     report(args, run, task, results)

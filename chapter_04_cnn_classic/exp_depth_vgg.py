@@ -5,8 +5,10 @@ them from a trained shallow one (Simonyan & Zisserman 2015, section 3.1.1). The 
 why: the training loss, not only the test accuracy, gets worse with depth. BatchNorm lifts this,
 up to a depth; beyond it, chapter 5 begins.
 
-    python chapter_04_cnn_classic/exp_depth_vgg.py                            shapes, 5 minutes
-    python chapter_04_cnn_classic/exp_depth_vgg.py --width 0.25 --pictures 10000    longer
+    python chapter_04_cnn_classic/exp_depth_vgg.py                       shapes, 5 minutes
+    python chapter_04_cnn_classic/exp_depth_vgg.py --seeds 3             steadier
+    python chapter_04_cnn_classic/exp_depth_vgg.py --width 0.25 --pictures 10000
+    python chapter_04_cnn_classic/exp_depth_vgg.py --resume RUN_FOLDER   go on after a stop
 
 All networks have their channels scaled by `--width`; everything else is equal: He's first weights,
 SGD with momentum, one cycle, the same pictures. The first gradients, layer by layer, show where the
@@ -38,19 +40,20 @@ DEPTHS = (11, 13, 16, 19)
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_depth_vgg.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --seeds 1 --epochs 12"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --seeds 3"])
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--dataset", default="shapes", help="name, see python -m utils.datasets list"
     )
     group.add_argument("--pictures", type=cli.positive_int, default=4000, help="of the train split")
-    group.add_argument("--epochs", type=cli.positive_int, default=6)
-    group.add_argument("--seeds", type=cli.positive_int, default=3)
+    group.add_argument("--epochs", type=cli.positive_int, default=15)
+    group.add_argument("--seeds", type=cli.positive_int, default=1)
     group.add_argument(
         "--width", type=cli.positive_float, default=0.125, help="times VGG's channels"
     )
     group.add_argument("--lr", type=cli.positive_float, default=0.05, help="highest learning rate")
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
+    cli.add_resume_option(group)
     return parser
 
 
@@ -66,12 +69,15 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
     x, y = task.train
     task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
+    done = {(row["model"], row["seed"]): row for row in run.logged()}  # of a resumed run
     results: dict[str, list[dict[str, Any]]] = {}
     for name in chosen:
         results[name] = []
         for seed in range(args.seed, args.seed + args.seeds):
-            row = train_one(name, task, seed, args, run)
-            run.log(model=name, seed=seed, **row)
+            row = done.get((name, seed))
+            if row is None:
+                row = {"model": name, "seed": seed} | train_one(name, task, seed, args, run)
+                run.log(**row)
             results[name].append(row)
     report(args, run, task, results)
 
