@@ -59,8 +59,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[str,
 
 
 def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]:
-    """(mean, standard deviation) over the runs of every value that is a number in all of them."""
-    keys = [key for key in runs[0] if all(isinstance(run.get(key), int | float) for run in runs)]
+    """(mean, standard deviation) over the runs of every number they share, but their "seed"."""
+    shared = [key for key in runs[0] if all(isinstance(run.get(key), int | float) for run in runs)]
+    keys = [key for key in shared if key != "seed"]
     columns = {key: [run[key] for run in runs] for key in keys}
     return {key: (fmean(column), pstdev(column)) for key, column in columns.items()}
 

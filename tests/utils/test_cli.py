@@ -165,5 +165,6 @@ def test_plain_progress_yields_everything_and_prints_lines(monkeypatch, capsys):
 
 
 def test_over_seeds_gives_mean_and_deviation_of_the_numbers():
-    runs = [{"test": 90, "losses": [1, 2], "note": "a"}, {"test": 92.0, "losses": [3], "note": "b"}]
+    first = {"seed": 1, "test": 90, "losses": [1, 2], "note": "a"}
+    runs = [first, {"seed": 2, "test": 92.0, "losses": [3], "note": "b"}]
     assert over_seeds(runs) == {"test": (91.0, 1.0)}
