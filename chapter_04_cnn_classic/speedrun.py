@@ -8,6 +8,7 @@ flips that never show a picture twice the same way, and averaging over shifted v
     python chapter_04_cnn_classic/speedrun.py                            CIFAR-10, three budgets
     python chapter_04_cnn_classic/speedrun.py --budgets 3 --widths 32,96,160
     python chapter_04_cnn_classic/speedrun.py --dataset shapes --budgets 4        embedded
+    python chapter_04_cnn_classic/speedrun.py --resume RUN_FOLDER                 after a stop
 
 Everything after the data is in memory counts as time: whitening, training, and the test with its
 views. Settings were chosen on the validation split; `--use_val` then trains on all 50,000 pictures.
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--head_lr", type=cli.positive_float, default=Settings.head_lr)
     group.add_argument("--bias_lr", type=cli.positive_float, default=Settings.bias_lr)
     group.add_argument("--use_val", action="store_true", help="train on the validation split too")
+    cli.add_resume_option(group)
     return parser
 
 
@@ -96,18 +98,25 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if task.channels != 3:
         raise UserError("the speedrun's first layer reads colour pictures.")
     precision = pick_precision(torch.device("cpu"), args.precision, convolutions=True)
-    rows, best = [], None
+    done = {(row["epochs"], row["seed"]): row for row in run.logged()}  # of a resumed run
+    rows = []
     for epochs in args.budgets:
         settings = settings_of(args, epochs)
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            model, result = race(task, settings, seed, args.use_val, precision)
-            run.log(epochs=epochs, seed=seed, **result)
-            runs.append(result)
-            if best is None or settings.epochs > best[1].epochs:
-                best = (model, settings, result)
+            row = done.get((epochs, seed))
+            if row is None:
+                model, result = race(task, settings, seed, args.use_val, precision)
+                torch.save(model.state_dict(), weights_of(settings, seed, run))
+                row = {"epochs": epochs, "seed": seed, **result}
+                run.log(**row)
+            runs.append(row)
         rows.append((settings, runs))
-    report(args, run, task, rows, best, precision)
+    report(args, run, task, rows, precision)
+
+
+def weights_of(settings: Settings, seed: int, run: Run) -> Path:
+    return run.folder / f"epochs{settings.epochs:g}_seed{seed}.pth"
 
 
 def settings_of(args: argparse.Namespace, epochs: float) -> Settings:
@@ -115,27 +124,28 @@ def settings_of(args: argparse.Namespace, epochs: float) -> Settings:
     return Settings(epochs=epochs, **{name: getattr(args, name) for name in names})
 
 
-def report(args, run: Run, task: ImageTask, rows: list, best: tuple, precision: str) -> None:
+def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
     """The table of seconds against accuracy, its picture, and the first longest run's weights."""
-    model, settings, result = best
+    settings, (result, *_) = max(rows, key=lambda row: row[0].epochs)
+    state = torch.load(weights_of(settings, args.seed, run), weights_only=True)
     split = "test" if args.use_val else "validation"
     name = f"speedrun_{task.name}"
     run.save_figure(seconds_figure(rows, task.name, split), name)
     metrics = {
         "runs": {f"{s.epochs:g}": runs for s, runs in rows},
         "means": {f"{s.epochs:g}": means(runs) for s, runs in rows},
-        "longest": means(rows[-1][1]),
+        "longest": means(max(rows, key=lambda row: row[0].epochs)[1]),
         "settings": asdict(settings),
         "split": split,
         "precision": precision,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count(SpeedNet(settings.widths, len(task.classes))),
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": speed_table(rows)}, seeds)
     run.save_checkpoint(
         f"{task.name}_speedrun.pth",
-        model.state_dict(),
+        state,
         architecture={
             "model": "speedrun",
             "num_classes": len(task.classes),
@@ -158,9 +168,15 @@ def report(args, run: Run, task: ImageTask, rows: list, best: tuple, precision: 
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_ladder.py")
 
 
+def count(model: SpeedNet) -> int:
+    """Parameters, the fixed first layer's included."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def means(runs: list[dict[str, float]]) -> dict[str, float]:
     """Mean of every value over the runs of one budget, and the accuracies' deviation."""
-    result = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+    keys = [key for key in runs[0] if key != "seed"]
+    result = {key: float(np.mean([run[key] for run in runs])) for key in keys}
     for views in VIEWS:
         key = f"accuracy_{views}"
         result[f"{key}_std"] = float(np.std([run[key] for run in runs]))
