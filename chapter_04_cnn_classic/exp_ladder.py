@@ -28,7 +28,7 @@ from torch import nn
 
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.architectures.common import he_initialise
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
+from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
@@ -244,10 +244,7 @@ def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float])
         dataset=task.name,
         metrics={"test_accuracy": row["test"], "val_accuracy": row["val"]},
         task=f"classification into {len(task.classes)} classes, 2 views",
-        classes=list(task.classes),
-        mean=task.mean.tolist(),
-        std=task.std.tolist(),
-        origin=task.origin,
+        **facts_of(task),
         parameters=row["parameters"],
         seconds=row["seconds"],
     )

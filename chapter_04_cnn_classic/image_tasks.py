@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,11 @@ from chapter_04_cnn_classic import augmentation
 from utils import datasets
 
 Examples = tuple[Tensor, Tensor]
+COPIES = {
+    "en": "measured on image copies that have lost some detail; expect slightly more on the "
+    "official pixels",
+    "zh": "在损失了一些细节的图像副本上测得；在官方像素上应当略高",
+}
 MIXES: dict[str, Callable] = {"mixup": mixup_transform, "cutmix": cutmix_transform}
 
 
@@ -79,6 +85,17 @@ def load_task(name: str, data_dir: str | None = None, limit: int | None = None) 
     )
     parts = (tensors(data.train), tensors(data.val), tensors(data.test))
     return ImageTask(name, data.classes, *parts, mean, std, data.origin)
+
+
+def facts_of(task: ImageTask) -> dict[str, Any]:
+    """What a checkpoint needs besides the weights, so that any picture can be classified."""
+    note = {"card_note": COPIES} if "not the official" in task.origin else {}
+    return note | {
+        "classes": list(task.classes),
+        "mean": task.mean.tolist(),
+        "std": task.std.tolist(),
+        "origin": task.origin,
+    }
 
 
 def standardize(pixels: Tensor, task: ImageTask) -> Tensor:

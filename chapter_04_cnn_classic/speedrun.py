@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
+from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.speedrun_network import SpeedNet
 from chapter_04_cnn_classic.speedrun_training import Settings, accuracy, predict, train
 from utils import cli, plotting
@@ -154,10 +154,7 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
         dataset=task.name,
         metrics={f"{split}_accuracy": result[f"accuracy_{VIEWS[-1]}"]},
         task=f"classification into {len(task.classes)} classes, {VIEWS[-1]} views",
-        classes=list(task.classes),
-        mean=task.mean.tolist(),
-        std=task.std.tolist(),
-        origin=task.origin,
+        **facts_of(task),
         parameters=metrics["parameters"],
         seconds=result["seconds"],
     )

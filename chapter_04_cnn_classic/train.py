@@ -28,7 +28,7 @@ from chapter_03_optimization_regularization.training import History
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic import train_figures
 from chapter_04_cnn_classic.augmentation import NAMES, build
-from chapter_04_cnn_classic.image_tasks import MIXES, ImageTask, load_task
+from chapter_04_cnn_classic.image_tasks import MIXES, ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.model import MODELS, build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, datasets
@@ -45,11 +45,6 @@ DEFAULTS = {
     "fashion_mnist": (12, 128, "flip,crop:2"),
 }
 COLOR_DEFAULTS = (16, 128, "flip,crop")
-COPIES = {
-    "en": "measured on image copies that have lost some detail; expect slightly more on the "
-    "official pixels",
-    "zh": "在损失了一些细节的图像副本上测得；在官方像素上应当略高",
-}
 QUICK_ROWS = 600  # of each split
 
 
@@ -169,17 +164,6 @@ def build_network(architecture: dict[str, Any]) -> torch.nn.Module:
         return build_model(facts.pop("model"), **facts)
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-def facts_of(task: ImageTask) -> dict[str, Any]:
-    """What a checkpoint needs besides the weights, so that any picture can be classified."""
-    note = {"card_note": COPIES} if "not the official" in task.origin else {}
-    return note | {
-        "classes": list(task.classes),
-        "mean": task.mean.tolist(),
-        "std": task.std.tolist(),
-        "origin": task.origin,
-    }
 
 
 def judge(history: History, logits: Tensor, task: ImageTask) -> dict[str, float]:
