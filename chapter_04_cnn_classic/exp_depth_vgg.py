@@ -125,6 +125,7 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, An
     metrics = {
         "networks": {model: over_seeds(runs) for model, runs in results.items()},
         "runs": results,
+        "bn_gain": bn_gain(results),
         "chance": 100 / len(task.classes),
         "chance_loss": float(np.log(len(task.classes))),
     }
@@ -132,6 +133,16 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, An
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
     finals = {f"{m}: test accuracy (%)": r["test"][0] for m, r in metrics["networks"].items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/speedrun.py --dataset shapes")
+
+
+def bn_gain(results: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
+    """Points of test accuracy that BatchNorm adds, by depth."""
+    means = {model: over_seeds(runs)["test"][0] for model, runs in results.items()}
+    return {
+        str(depth): means[f"vgg{depth}_bn"] - means[f"vgg{depth}"]
+        for depth in DEPTHS
+        if {f"vgg{depth}", f"vgg{depth}_bn"} <= set(means)
+    }
 
 
 def result_table(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
