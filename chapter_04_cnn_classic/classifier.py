@@ -10,6 +10,7 @@ pixels is of no use to anybody. The checkpoints of this chapter hold them (see t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from chapter_04_cnn_classic.read_image import fit_square, to_pixels
 from utils.errors import UserError
 
 TRAIN = "python chapter_04_cnn_classic/train.py"
+ADVICE = (
+    f"Train one: {TRAIN} --epochs 100 --batch_size 128 --lr 0.001 (CIFAR-10), or "
+    f"{TRAIN} --dataset shapes (needs no data set); the run prints the path of its weights."
+)
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,20 @@ class Classifier:
         return shares
 
 
-def load_classifier(path: str | Path, device: torch.device | str = "cpu") -> Classifier:
-    """The classifier in a checkpoint of this chapter; UserError says what is missing."""
+def load_classifier(
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    load: Callable[[str | Path], tuple[nn.Module, dict[str, Any]]] = load_model,
+    advice: str = ADVICE,
+) -> Classifier:
+    """The classifier in a checkpoint; UserError says what is missing.
+
+    `load` reads the network: this chapter's, or another chapter's `load_model`. `advice` is what to
+    do where there is no such file.
+    """
     if not Path(path).is_file():
-        raise UserError(
-            f"there is no checkpoint {path}. Train one: {TRAIN} --epochs 100 --batch_size 128 "
-            f"--lr 0.001 (CIFAR-10), or {TRAIN} --dataset shapes (needs no data set); "
-            "the run prints the path of its weights."
-        )
-    model, checkpoint = load_model(path)
+        raise UserError(f"there is no checkpoint {path}. {advice}")
+    model, checkpoint = load(path)
     model.requires_grad_(False)
     _check_facts(checkpoint, path)
     architecture = checkpoint["architecture"]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -80,20 +80,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
-    folders = [run.folder] + ([run.chapter_folder / FOLDER] if args.publish else [])
-    for number, drawing in enumerate(DRAWINGS):
+    folder = write_all(DRAWINGS, FOLDER, args, run)
+    run.finish(
+        {"pictures": len(DRAWINGS)},
+        f"python chapter_04_cnn_classic/inference.py --img_dir {folder}",
+    )
+
+
+def write_all(
+    drawings: Sequence[Drawing], folder: Path, args: argparse.Namespace, run: Run
+) -> Path:
+    """Files in the run's folder and, to publish, in this one of the chapter's; returns the last."""
+    folders = [run.folder] + ([run.chapter_folder / folder] if args.publish else [])
+    for number, drawing in enumerate(drawings):
         image = render(drawing, seed=args.seed + number)
         content = encode(image, Path(drawing.file).suffix)
-        for folder in folders:
-            with atomic_write(folder / drawing.file, binary=True) as file:
+        for target in folders:
+            with atomic_write(target / drawing.file, binary=True) as file:
                 file.write(content)
         run.files.append(drawing.file)
         width, height = image.size
         print(f"{drawing.file}: {width} x {height} px, {image.mode}, {human_bytes(len(content))}")
-    run.finish(
-        {"pictures": len(DRAWINGS)},
-        f"python chapter_04_cnn_classic/inference.py --img_dir {folders[-1]}",
-    )
+    return folders[-1]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,7 +19,6 @@ Nothing is computed with: the networks live on torch's "meta" device, which has 
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -32,9 +31,9 @@ from torch import nn
 from chapter_04_cnn_classic.architectures import alexnet, googlenet, lenet, nin, simple_cnn, vgg
 from chapter_04_cnn_classic.architectures.common import check_size
 from utils import cli
-from utils.checkpoint import load_checkpoint, load_state
 from utils.errors import UserError
 from utils.model_summary import summary
+from utils.model_zoo import by_name, load_network
 from utils.plotting import COLORS, subplots
 from utils.run import Run, table
 
@@ -95,11 +94,7 @@ def build_model(
     network's constructor: `activation="sigmoid"` of lenet5, `widths=(64, 128, 256)` of simple_cnn.
     UserError for an unknown name, and for a picture too small (then a ValueError as well).
     """
-    if name not in BUILDERS:
-        close = difflib.get_close_matches(str(name).lower(), MODELS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"there is no model {name!r}{hint} (known are {', '.join(MODELS)})")
-    return BUILDERS[name](num_classes, image_size, channels, **options)
+    return by_name(name, BUILDERS)(num_classes, image_size, channels, **options)
 
 
 def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -107,22 +102,7 @@ def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
     UserError where the file is missing, damaged, or holds a network of another chapter.
     """
-    checkpoint = load_checkpoint(path)
-    architecture = checkpoint.get("architecture")
-    name = architecture.get("model") if isinstance(architecture, dict) else None
-    if name not in BUILDERS:
-        kind = repr(name) if name else f"a network described as {architecture}"
-        raise UserError(
-            f"{path} holds {kind}, trained on {checkpoint.get('dataset')}; it is not one of this "
-            f"chapter's models ({', '.join(MODELS)})."
-        )
-    options = {key: value for key, value in architecture.items() if key != "model"}
-    try:
-        model = build_model(name, **options)
-    except TypeError as error:
-        raise UserError(f"{path} does not describe a {name} that can be built: {error}") from None
-    load_state(model, checkpoint["state"], path)
-    return model.eval(), checkpoint
+    return load_network(path, BUILDERS, build_model)
 
 
 # --- what they cost ---

@@ -167,8 +167,7 @@ def _resume_hint(current: Run | None) -> str:
         return ""
     if not any((current.folder / name).is_file() for name in ("last.pth", "metrics.jsonl")):
         return ""
-    script = f"{current.chapter_folder.name}/{current.script.name}"
-    return f" Go on with: python {script} --resume {current.folder}"
+    return f" Go on with: python {current.script_path} --resume {current.folder}"
 
 
 def _recorded_words(folder: str, script: str) -> list[str]:

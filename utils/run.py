@@ -71,7 +71,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, script: Path, folder: Path, argv: list[str]):
         self.args, self.script, self.folder, self.argv = args, script, folder, argv
-        self.chapter_folder = script.parent
+        self.chapter_folder = chapter_folder(script)
         self.started = time.perf_counter()
         self.files: list[str] = []
         self.finished = False
@@ -86,7 +86,7 @@ class Run:
         if getattr(args, "resume", None):
             return cls(args, path, Path(args.resume), argv)
         name = args.run_name or time.strftime("%Y%m%d-%H%M%S")
-        base = Path(args.output_dir) / path.parent.name
+        base = Path(args.output_dir) / chapter_folder(path).name
         folder = base / f"{path.stem}-{name}"
         attempt = 2
         while args.run_name is None and folder.exists():  # two runs in one second
@@ -239,7 +239,17 @@ class Run:
                 kept.append(word)
             elif not value and option != "publish":
                 next(words, None)  # the option's value is the next word
-        return shlex.join(["python", f"{self.chapter_folder.name}/{self.script.name}", *kept])
+        return shlex.join(["python", self.script_path, *kept])
+
+    @property
+    def script_path(self) -> str:
+        """As the reader types it: chapter_02_nn_basics_mlp/mlp.py."""
+        return self.script.relative_to(self.chapter_folder.parent).as_posix()
+
+
+def chapter_folder(script: Path) -> Path:
+    """The chapter a script belongs to, which may keep it in `src/`; otherwise its own folder."""
+    return next((p for p in script.parents if p.name.startswith("chapter_")), script.parent)
 
 
 def is_main_process() -> bool:

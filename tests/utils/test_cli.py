@@ -1,5 +1,6 @@
 """Options, exit codes and messages that every script shares."""
 
+import argparse
 import random
 import signal
 
@@ -9,7 +10,7 @@ import torch
 
 from utils import cli
 from utils.file_io_util import read_json
-from utils.run import over_seeds, table
+from utils.run import Run, chapter_folder, over_seeds, table
 
 
 def make_script(tmp_path, body):
@@ -168,3 +169,11 @@ def test_over_seeds_gives_mean_and_deviation_of_the_numbers():
     first = {"seed": 1, "test": 90, "losses": [1, 2], "note": "a"}
     runs = [first, {"seed": 2, "test": 92.0, "losses": [3], "note": "b"}]
     assert over_seeds(runs) == {"test": (91.0, 1.0)}
+
+
+def test_a_script_in_src_belongs_to_its_chapter(tmp_path):
+    script = tmp_path / "chapter_99_demo" / "src" / "demo.py"
+    assert chapter_folder(script) == tmp_path / "chapter_99_demo"
+    assert chapter_folder(tmp_path / "tools" / "demo.py") == tmp_path / "tools"
+    run = Run(argparse.Namespace(), script, tmp_path, [])
+    assert run.script_path == "chapter_99_demo/src/demo.py"
