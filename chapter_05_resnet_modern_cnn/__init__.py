@@ -1,0 +1,1 @@
+"""Chapter 5: residual networks and modern convolutional networks."""

@@ -1,0 +1,1 @@
+"""The code of chapter 5."""
