@@ -1,0 +1,48 @@
+"""The pictures of this chapter, and what a training on each set takes.
+
+Loading, augmentation and batches are chapter 4's (`utils.datasets`, `image_tasks.py`). Here is
+which sets there are, and the defaults of a training where the command is silent.
+
+    python -m utils.datasets list                      which of them are on this machine
+    python -m utils.datasets show shapes               a contact sheet
+
+    name               px   classes    train     test    to be had
+    stl10              96        10    5,000    8,000    downloaded: datasets download stl10
+    natural_images96   96         8    5,520    1,034    as a folder or an archive that you bring
+    intel_scenes96     96         6    9,000    2,698    the same
+    caltech101_96      96       101    5,784    2,604    the same
+    cifar10            32        10   50,000   10,000    downloaded: datasets download cifar10
+    shapes             32        10   10,000    2,000    drawn by the course: always there
+
+A tenth or so of each training split is the validation split, by which everything is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
+
+__all__ = ["DATASETS", "ImageTask", "Preset", "load_task", "preset"]
+
+DATASETS = ("stl10", "natural_images96", "intel_scenes96", "caltech101_96", "cifar10", "shapes")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Depth of the network, epochs and augmentation of a training; chosen by validation."""
+
+    depth: int = 18
+    epochs: int = 30
+    augment: str = "flip,crop"
+
+
+PRESETS = {
+    "cifar10": Preset(depth=20, epochs=40),
+    "shapes": Preset(depth=44, epochs=4),
+}
+
+
+def preset(name: str) -> Preset:
+    """The defaults of a data set; photographs of 96 px share theirs."""
+    return PRESETS.get(name, Preset())

@@ -1,0 +1,203 @@
+"""One switch of a residual network at a time: which of the papers' details matter here?
+
+What you learn: an ablation. A baseline network, and variants that differ from it in exactly one
+switch of architectures/resnet.py, under one recipe, from the same seeds on the same batches.
+
+    baseline       shortcut A, post-activation (v1), usual first weights, nothing dropped
+    shortcut       none (a PlainNet), B (a projection where shapes change), C (one in every block)
+    version        v2, pre-activation
+    zero_init      every block starts as its shortcut
+    drop_path      stochastic depth, 0.1 or 0.2 at the last block
+    attention      squeeze-and-excitation or CBAM in every block
+
+    python chapter_05_resnet_modern_cnn/src/exp_ablations.py                       shapes, 5 minutes
+    python chapter_05_resnet_modern_cnn/src/exp_ablations.py --switches zero_init --depth 56
+    python chapter_05_resnet_modern_cnn/src/exp_ablations.py --dataset cifar10 --epochs 20 \\
+        --seeds 3                                                                  a day on a CPU
+    python chapter_05_resnet_modern_cnn/src/exp_ablations.py --resume RUN_FOLDER   after Ctrl-C
+
+The networks are the paper's for 32 px. Recipe: SGD with momentum, one cycle, flips and crops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from chapter_04_cnn_classic import recipe as recipes
+from chapter_04_cnn_classic.recipe import Recipe
+from chapter_05_resnet_modern_cnn.src import ablation_figures as figures
+from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
+from chapter_05_resnet_modern_cnn.src.model import build_model
+from chapter_05_resnet_modern_cnn.src.model_train import judge
+from utils import cli
+from utils.device import pick_precision
+from utils.run import Run, over_seeds, table
+
+SHAPES_PICTURES = 2400  # of the training split, by default
+QUICK_WIDTHS = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The baseline with one switch changed; `options` are those of CifarResNet."""
+
+    name: str
+    switch: str
+    title: str
+    title_zh: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+BASELINE = Variant("baseline", "baseline", "baseline", "基线")
+VARIANTS = (
+    Variant("plain", "shortcut", "no shortcut", "无捷径", {"shortcut": "none"}),
+    Variant("shortcut_b", "shortcut", "shortcut B", "捷径 B", {"shortcut": "B"}),
+    Variant("shortcut_c", "shortcut", "shortcut C", "捷径 C", {"shortcut": "C"}),
+    Variant("v2", "version", "pre-activation", "预激活", {"version": "v2"}),
+    Variant("zero_init", "zero_init", "zero-init", "零初始化", {"zero_init": True}),
+    Variant("drop_01", "drop_path", "drop path 0.1", "随机深度 0.1", {"drop_path": 0.1}),
+    Variant("drop_02", "drop_path", "drop path 0.2", "随机深度 0.2", {"drop_path": 0.2}),
+    Variant("se", "attention", "squeeze-excitation", "SE 注意力", {"attention": "se"}),
+    Variant("cbam", "attention", "CBAM", "CBAM 注意力", {"attention": "cbam"}),
+)
+SWITCHES = tuple(dict.fromkeys(variant.switch for variant in VARIANTS))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_05_resnet_modern_cnn/src/exp_ablations.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --epochs 20 --seeds 3"])
+    group = parser.add_argument_group("comparison")
+    group.add_argument("--dataset", choices=["cifar10", "shapes"], default="shapes")
+    group.add_argument("--switches", nargs="+", choices=SWITCHES, default=list(SWITCHES))
+    group.add_argument("--depth", type=int, choices=CIFAR_DEPTHS, default=20, help="layers")
+    help_text = f"of the training split (shapes: {SHAPES_PICTURES})"
+    group.add_argument("--pictures", type=cli.positive_int, help=help_text)
+    group.add_argument("--seeds", type=cli.positive_int, default=1)
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=cli.positive_int, default=3)
+    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
+    group.add_argument("--batch_size", type=cli.positive_int, default=64)
+    group.add_argument("--weight_decay", type=cli.non_negative_float, default=5e-4)
+    cli.add_resume_option(group)
+    return parser
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if run.quick:
+        args.epochs, args.seeds, args.pictures = 1, 1, 96
+    elif args.dataset == "shapes":
+        args.pictures = args.pictures or SHAPES_PICTURES
+    task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
+    if args.pictures:
+        x, y = task.train
+        task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
+    variants = [BASELINE, *(v for v in VARIANTS if v.switch in args.switches)]
+    if run.quick:  # one of each switch
+        variants = list({variant.switch: variant for variant in reversed(variants)}.values())[::-1]
+    done = {(row["variant"], row["seed"]): row for row in run.logged()}  # of a resumed run
+    results: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in variants}
+    for seed in range(args.seed, args.seed + args.seeds):
+        for variant in variants:
+            row = done.get((variant.name, seed))
+            if row is None:
+                row = train_one(variant, task, seed, args, run)
+                run.log(**row)
+            results[variant.name].append(row)
+    report(args, run, task, variants, results)
+
+
+def train_one(
+    variant: Variant, task: ImageTask, seed: int, args: argparse.Namespace, run: Run
+) -> dict[str, Any]:
+    """One training: losses by epoch, accuracies in per cent, parameters, seconds."""
+    torch.manual_seed(seed)
+    options = variant.options | ({"widths": QUICK_WIDTHS} if run.quick else {})
+    size = (len(task.classes), task.image_size, task.channels)
+    model = build_model(f"resnet{args.depth}", *size, **options)
+    recipe = Recipe(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        optimizer="sgd",
+        weight_decay=args.weight_decay,
+        augment="flip,crop",
+    )
+    precision = pick_precision(run.device, args.precision, convolutions=True)
+    where = {"device": run.device, "precision": precision}
+    label = f"{variant.title}, seed {seed}"
+    history = recipes.train(model, task, recipe, seed, label=label, **where)
+    row = judge(history, recipes.accuracy(model, task, **where))
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"variant": variant.name, "seed": seed, "parameters": parameters} | row
+
+
+def report(
+    args: argparse.Namespace,
+    run: Run,
+    task: ImageTask,
+    variants: list[Variant],
+    results: dict[str, list[dict[str, Any]]],
+) -> None:
+    name = f"ablations_{task.name}_{args.depth}"
+    titles = {v.name: (v.switch, v.title) for v in variants}
+    run.save_figure(figures.dots(results, titles, f"resnet{args.depth} on {task.name}"), name)
+    metrics = {
+        "variants": {n: over_seeds(rows) for n, rows in results.items()},
+        "against_baseline": {n: gain(results, n) for n in results if n != BASELINE.name},
+        "runs": results,
+        "chance": 100 / len(task.classes),
+        "pictures": len(task.train[1]),
+        "origin": task.origin,
+    }
+    seeds = list(range(args.seed, args.seed + args.seeds))
+    run.save_result(name, metrics, {"main": result_table(variants, results)}, seeds)
+    finals = {
+        f"{v.title}: test accuracy (%)": metrics["variants"][v.name]["test"][0] for v in variants
+    }
+    run.finish(finals, "python chapter_05_resnet_modern_cnn/src/exp_modern.py")
+
+
+def gain(results: dict[str, list[dict[str, Any]]], name: str) -> tuple[float, float]:
+    """Test accuracy minus the baseline's, seed by seed: (mean, deviation) in points.
+
+    Both trainings of a seed saw the same batches, so part of the noise cancels.
+    """
+    pairs = zip(results[name], results[BASELINE.name], strict=True)
+    return over_seeds([{"gain": row["test"] - base["test"]} for row, base in pairs])["gain"]
+
+
+def result_table(
+    variants: list[Variant], results: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    columns = [
+        ("Variant", "变体", ""),
+        ("Parameters", "参数量", ",d"),
+        ("Training loss (nats)", "训练损失（nat）", ".3f"),
+        ("Validation accuracy (%)", "验证准确率（%）", ".2f"),
+        ("Test accuracy (%)", "测试准确率（%）", ".2f"),
+        ("Against the baseline (points)", "相对基线（百分点）", ".2f"),
+        ("Seconds a run", "每次训练（秒）", ".0f"),
+    ]
+    lines = []
+    for variant in variants:
+        rows = results[variant.name]
+        mean = over_seeds(rows)
+        scores = [mean["train_loss"], mean["val"], mean["test"], gain(results, variant.name)]
+        scores = [score if len(rows) > 1 else score[0] for score in scores]
+        title = {"en": variant.title, "zh": variant.title_zh}
+        lines.append([title, rows[0]["parameters"], *scores, mean["seconds"][0]])
+    return table(columns, lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Deeper plain networks have a higher *training* error; deeper residual networks do not.
+
+What you learn: the degradation problem (He et al. 2015, figures 1 and 6). A deeper network contains
+the shallower one: let the added layers be the identity. So if its training error is higher, it is
+not overfitting, and not a lack of expressive power; the optimiser does not find even the solution
+that is known to exist.
+
+    python chapter_05_resnet_modern_cnn/src/exp_degradation.py                     shapes, 5 minutes
+    python chapter_05_resnet_modern_cnn/src/exp_degradation.py --dataset cifar10 \\
+        --depths 20 32 44 56 --epochs 40 --seeds 2                                 hours on a CPU
+    python chapter_05_resnet_modern_cnn/src/exp_degradation.py --resume RUN_FOLDER
+
+The networks are the paper's for 32 px: 6 n + 2 layers, widths 16, 32, 64, shortcut A, so that a
+residual network has exactly the weights of its plain twin. Recipe: SGD with momentum, one cycle,
+flips and crops. A stopped run goes on with the trainings that are not finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from chapter_04_cnn_classic import recipe as recipes
+from chapter_04_cnn_classic.recipe import Recipe
+from chapter_05_resnet_modern_cnn.src import degradation_figures as figures
+from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
+from chapter_05_resnet_modern_cnn.src.model import build_model
+from chapter_05_resnet_modern_cnn.src.model_train import judge
+from utils import cli
+from utils.device import pick_precision
+from utils.run import Run, over_seeds, table
+
+KINDS = ("plainnet", "resnet")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_05_resnet_modern_cnn/src/exp_degradation.py"
+    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --epochs 40 --seeds 2"])
+    group = parser.add_argument_group("comparison")
+    group.add_argument("--dataset", choices=["cifar10", "shapes"], default="shapes")
+    help_text = "layers with weights, 6 n + 2"
+    group.add_argument(
+        "--depths", type=int, nargs="+", choices=CIFAR_DEPTHS, default=[20, 56], help=help_text
+    )
+    group.add_argument(
+        "--pictures", type=cli.positive_int, help="of the training split (shapes: 4000)"
+    )
+    group.add_argument("--epochs", type=cli.positive_int, default=3)
+    group.add_argument("--seeds", type=cli.positive_int, default=1)
+    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
+    group.add_argument("--batch_size", type=cli.positive_int, default=128)
+    group.add_argument("--weight_decay", type=cli.non_negative_float, default=1e-4)
+    cli.add_resume_option(group)
+    return parser
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if run.quick:
+        args.depths, args.epochs, args.seeds, args.pictures = [20], 1, 1, 256
+    elif args.dataset == "shapes":
+        args.pictures = args.pictures or 4000
+    task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
+    if args.pictures:
+        x, y = task.train
+        task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
+    done = {(row["network"], row["seed"]): row for row in run.logged()}  # of a resumed run
+    results: dict[str, list[dict[str, Any]]] = {}
+    for depth in sorted(args.depths):
+        for kind in KINDS:
+            name = f"{kind}{depth}"
+            results[name] = []
+            for seed in range(args.seed, args.seed + args.seeds):
+                row = done.get((name, seed))
+                if row is None:
+                    row = train_one(name, task, seed, args, run)
+                    run.log(**row)
+                results[name].append(row)
+    report(args, run, task, results)
+
+
+def train_one(
+    name: str, task: ImageTask, seed: int, args: argparse.Namespace, run: Run
+) -> dict[str, Any]:
+    """One training: losses and errors by epoch, final errors in per cent."""
+    torch.manual_seed(seed)
+    model = build_model(name, len(task.classes), task.image_size, task.channels)
+    recipe = Recipe(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        optimizer="sgd",
+        weight_decay=args.weight_decay,
+        augment="flip,crop",
+    )
+    precision = pick_precision(run.device, args.precision, convolutions=True)
+    where = {"device": run.device, "precision": precision}
+    history = recipes.train(model, task, recipe, seed, label=f"{name} seed {seed}", **where)
+    row = judge(history, recipes.accuracy(model, task, **where))
+    errors = {
+        "train_errors": [100 * (1 - e["train_accuracy"]) for e in history.epochs],
+        "val_errors": [100 * (1 - e["val_accuracy"]) for e in history.epochs],
+        "train_error": 100 - row["train"],
+        "test_error": 100 - row["test"],
+    }
+    return {"network": name, "seed": seed} | row | errors
+
+
+def report(
+    args: argparse.Namespace, run: Run, task: ImageTask, results: dict[str, list[dict[str, Any]]]
+) -> None:
+    name = f"degradation_{task.name}"
+    run.save_figure(figures.curves(results, task.name), f"{name}_curves")
+    run.save_figure(figures.by_depth(results, task.name), name)
+    means = {network: over_seeds(rows) for network, rows in results.items()}
+    metrics = {
+        "networks": means,
+        "runs": results,
+        "depth_cost": {kind: depth_cost(means, kind, sorted(args.depths)) for kind in KINDS},
+        "chance_error": 100 - 100 / len(task.classes),
+        "pictures": len(task.train[1]),
+        "origin": task.origin,
+    }
+    seeds = list(range(args.seed, args.seed + args.seeds))
+    run.save_result(name, metrics, {"main": result_table(results)}, seeds)
+    finals = {f"{n}: training error (%)": row["train_error"][0] for n, row in means.items()}
+    run.finish(finals, "python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py")
+
+
+def depth_cost(means: dict[str, Any], kind: str, depths: list[int]) -> float:
+    """Training loss of the deepest network minus that of the shallowest: above 0 is degradation."""
+    deep, shallow = (means[f"{kind}{d}"]["train_loss"][0] for d in (depths[-1], depths[0]))
+    return deep - shallow
+
+
+def result_table(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    columns = [
+        ("Network", "网络", ""),
+        ("Training loss (nats)", "训练损失（nat）", ".3f"),
+        ("Training error (%)", "训练误差（%）", ".2f"),
+        ("Test error (%)", "测试误差（%）", ".2f"),
+        ("Seconds a run", "每次训练（秒）", ".0f"),
+    ]
+    lines = []
+    for network, rows in results.items():
+        mean = over_seeds(rows)
+        keys = ("train_loss", "train_error", "test_error")
+        scores = [mean[key] if len(rows) > 1 else mean[key][0] for key in keys]
+        lines.append([network, *scores, mean["seconds"][0]])
+    return table(columns, lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Transfer learning in four small parts: a new head, what stays fixed, rates by depth, few labels.
+
+    replace_head(model, 5)                            the last linear layer, with fresh weights
+    freeze(model, stages(model))                      features as they are; the head learns
+    parameter_groups(model, lr=1e-3, factor=2.6)      the nearer to the picture, the smaller a step
+
+What the first layers have learnt (edges, colours, textures) suits most pictures; what the last ones
+have learnt suits the classes of the source. So a new task needs small changes early and large ones
+late (Yosinski et al. 2014). Discriminative rates (Howard and Ruder 2018) say that in numbers: the
+rate of stage k is that of stage k + 1 divided by a factor, 2.6 in the paper,
+
+    lr_k = lr / factor^(K + 1 - k)        stages k = 1 ... K, and the head with lr
+
+BatchNorm has two states, and freezing must stop both: gamma and beta are parameters; the running
+mean and variance move in every forward pass of training mode, with or without a gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from chapter_04_cnn_classic.exp_data_size import balanced_order
+from chapter_04_cnn_classic.image_tasks import Examples, ImageTask
+from utils.errors import UserError
+
+STAGES = 5
+FACTOR = 2.6  # Howard and Ruder 2018, section 3.2
+# Children of a network that only hold its stages: they are looked into.
+HOLDERS = ("features", "trunk_output", "stages", "classifier")
+
+
+def head_name(model: nn.Module) -> str:
+    """Where the classifier is: the last linear layer. ValueError if there is none."""
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not names:
+        raise ValueError(f"{type(model).__name__} has no linear layer to be replaced")
+    return names[-1]
+
+
+def head(model: nn.Module) -> nn.Linear:
+    """The classifier."""
+    return model.get_submodule(head_name(model))
+
+
+def replace_head(model: nn.Module, num_classes: int) -> nn.Linear:
+    """Put a new classifier in place of the old one: weights of standard deviation 0.01, bias 0.
+
+    Small weights make small logits: the first loss is ln(num_classes), and the first gradients do
+    not throw the features about.
+    """
+    outer, _, name = head_name(model).rpartition(".")
+    parent = model.get_submodule(outer)
+    old = getattr(parent, name)
+    new = nn.Linear(old.in_features, num_classes).to(old.weight)
+    nn.init.normal_(new.weight, std=0.01)
+    nn.init.zeros_(new.bias)
+    setattr(parent, name, new)
+    return new
+
+
+def stages(model: nn.Module, most: int = STAGES) -> list[list[nn.Module]]:
+    """The modules with parameters before the head, from the picture on, in at most `most` parts.
+
+    A ResNet gives its stem and its four stages; a network of many small modules is cut into parts
+    of about as many modules each. A normalisation belongs to the module before it.
+    """
+    last, found = head(model), []
+    for name, child in model.named_children():
+        for module in child.children() if name in HOLDERS else [child]:
+            parameters = list(module.parameters())
+            if module is last or not parameters:
+                continue
+            if found and all(p.ndim <= 1 for p in parameters):
+                found[-1].append(module)
+            else:
+                found.append([module])
+    size = math.ceil(len(found) / most)
+    cuts = (found[i : i + size] for i in range(0, len(found), size))
+    return [[module for part in cut for module in part] for cut in cuts]
+
+
+def freeze(model: nn.Module, parts: Sequence[Sequence[nn.Module]]) -> RemovableHandle:
+    """Stop all change in these modules: no gradients, and evaluation mode in every forward pass.
+
+    `model.train()`, which a training loop calls in every epoch, would let BatchNorm's running
+    means move again and dropout drop. So a hook sets the modules back before each forward pass;
+    `.remove()` of what is returned ends that.
+    """
+    modules = [module for part in parts for module in part]
+    for module in modules:
+        module.requires_grad_(False)
+
+    def stay(model: nn.Module, inputs: Any) -> None:
+        for module in modules:
+            module.eval()
+
+    return model.register_forward_pre_hook(stay)
+
+
+def stage_rates(lr: float, count: int, factor: float) -> list[float]:
+    """Rates of `count` stages, from the picture on: each is the next one's divided by `factor`."""
+    return [lr / factor ** (count - k) for k in range(count)]
+
+
+def parameter_groups(
+    model: nn.Module, lr: float, *, factor: float = 1.0, weight_decay: float = 0.0
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: the stages in order, then the head with `lr`; no frozen weights.
+
+    factor: 1 gives all the same rate. As everywhere in the course, biases and normalisations get no
+    weight decay. Each group has "params", "lr", "weight_decay" and "stage", 0 to K (the head).
+    """
+    parts = stages(model)
+    rates = [*stage_rates(lr, len(parts), factor), lr]
+    groups = []
+    for number, (modules, rate) in enumerate(zip([*parts, [head(model)]], rates, strict=True)):
+        parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        for decay, params in (
+            (weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
+            if params:
+                facts = {"lr": rate, "weight_decay": decay, "stage": number}
+                groups.append({"params": params, **facts})
+    return groups
+
+
+def only_classes(task: ImageTask, labels: Sequence[int]) -> ImageTask:
+    """The part of a task with these classes, which are numbered 0, 1, ... in the order given."""
+    new = torch.full((len(task.classes),), -1)
+    new[list(labels)] = torch.arange(len(labels))
+
+    def keep(examples: Examples) -> Examples:
+        x, y = examples
+        rows = (new[y] >= 0).nonzero().flatten()
+        return x[rows], new[y[rows]]
+
+    parts = (keep(getattr(task, split)) for split in ("train", "val", "test"))
+    classes = tuple(task.classes[label] for label in labels)
+    return ImageTask(task.name, classes, *parts, task.mean, task.std, task.origin)
+
+
+def rows_with_labels(task: ImageTask, count: int, seed: int) -> Tensor:
+    """Numbers of training pictures, `count` of each class; a larger count adds to a smaller one's.
+
+    UserError names the class that has too few.
+    """
+    y = task.train[1]
+    sizes = y.bincount(minlength=len(task.classes))
+    if sizes.min() < count:
+        short = task.classes[int(sizes.argmin())]
+        raise UserError(
+            f"{task.name} has only {int(sizes.min())} training pictures of {short!r}: "
+            f"--labels {count} a class is too many."
+        )
+    return balanced_order(y, seed)[: count * len(task.classes)]

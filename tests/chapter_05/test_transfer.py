@@ -1,0 +1,200 @@
+"""Parts of transfer learning: heads, stages, rates, what is frozen, classes, labels."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from chapter_04_cnn_classic.image_tasks import ImageTask
+from chapter_05_resnet_modern_cnn.src import transfer
+from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
+from chapter_05_resnet_modern_cnn.src.model import build_model
+from utils.errors import UserError
+
+NAMES = [
+    "resnet18",
+    "resnet20",
+    "mobilenet_v1",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "densenet121",
+    "efficientnet_b0",
+    "regnet_y_400mf",
+    "convnext_tiny",
+    "convnext_path_3",
+    "wrn_16_4",
+]
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return CifarResNet(1, num_classes=4, widths=(4, 8, 16))
+
+
+@pytest.fixture
+def x():
+    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def task():
+    """Six classes with 3 to 8 pictures; the first pixel of a picture is its class."""
+    labels = torch.arange(6).repeat_interleave(torch.arange(3, 9))
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(2))]
+    images = labels.to(torch.uint8)[:, None, None, None].repeat(1, 3, 8, 8)
+    parts = [(images, labels)] * 3
+    return ImageTask("toy", tuple("abcdef"), *parts, torch.zeros(3), torch.ones(3))
+
+
+def step(model, x, groups, steps=2):
+    """A few steps of training, as `fit` makes them: each epoch begins with model.train()."""
+    optimizer = torch.optim.SGD(groups, lr=0.5)
+    for _ in range(steps):
+        model.train()
+        loss = F.cross_entropy(model(x), torch.arange(len(x)) % 3)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_in_one_group_and_the_head_is_last(name):
+    with torch.device("meta"):
+        model = build_model(name, 10, 32)
+    groups = transfer.parameter_groups(model, lr=1.0, factor=2.0)
+    found = [id(p) for group in groups for p in group["params"]]
+    assert len(found) == len(set(found))
+    assert set(found) == {id(p) for p in model.parameters()}
+    head = transfer.head(model)
+    assert head.out_features == 10
+    last = groups[-1]["stage"]
+    of_head = {id(p) for g in groups if g["stage"] == last for p in g["params"]}
+    assert of_head == {id(p) for p in head.parameters()}
+    assert 3 <= last <= transfer.STAGES
+
+
+def test_stages_of_a_resnet_are_its_own():
+    with torch.device("meta"):
+        model = build_model("resnet18", 10, 64)
+    parts = transfer.stages(model)
+    layers = [[model.conv1, model.bn1], *([getattr(model, f"layer{i}")] for i in range(1, 5))]
+    assert parts == layers
+
+
+def test_stages_follow_the_way_of_the_picture():
+    """The gradient of a stage's input needs all later stages, so order is the order of use."""
+    model = build_model("mobilenet_v2", 10, 8)
+    seen = []
+    for number, part in enumerate(transfer.stages(model)):
+        part[0].register_forward_hook(lambda *_, number=number: seen.append(number))
+    model.eval()(torch.zeros(1, 3, 8, 8))
+    assert seen == sorted(seen) and len(seen) == len(set(seen))
+
+
+def test_rates_fall_by_the_factor_from_the_head_down(model):
+    groups = transfer.parameter_groups(model, lr=1.3, factor=2.6, weight_decay=0.1)
+    rates = {group["stage"]: group["lr"] for group in groups}
+    assert [rates[k] for k in sorted(rates)] == pytest.approx(
+        [1.3 / 2.6**k for k in (4, 3, 2, 1, 0)]
+    )
+    for group in groups:
+        one_axis = all(p.ndim <= 1 for p in group["params"])
+        assert group["weight_decay"] == (0.0 if one_axis else 0.1)
+    assert {g["lr"] for g in transfer.parameter_groups(model, lr=0.2)} == {0.2}
+
+
+def test_a_new_head_starts_near_equal_probabilities(model, x):
+    old = {name: value.clone() for name, value in model.state_dict().items()}
+    new = transfer.replace_head(model, 7)
+    assert model.fc is new and new.out_features == 7
+    logits = model.eval()(x)  # (6, 7)
+    assert F.cross_entropy(logits, torch.arange(6)).item() == pytest.approx(math.log(7), abs=0.1)
+    changed = {n for n, v in model.state_dict().items() if not torch.equal(v, old[n])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_a_head_inside_a_sequential_is_found():
+    with torch.device("meta"):
+        model = build_model("mobilenet_v3_small", 10, 32)
+    transfer.replace_head(model, 3)
+    assert transfer.head_name(model) == "classifier.3" and model.classifier[3].out_features == 3
+    with pytest.raises(ValueError, match="no linear layer"):
+        transfer.head(nn.Conv2d(3, 3, 1))
+
+
+def test_frozen_parts_and_their_statistics_do_not_move(model, x):
+    parts = transfer.stages(model)
+    transfer.freeze(model, parts)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    groups = transfer.parameter_groups(model, lr=0.5)
+    assert [p for group in groups for p in group["params"]] == [model.fc.weight, model.fc.bias]
+    step(model, x, groups)
+    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved == {"fc.weight", "fc.bias"}
+    assert model.training and not model.layer1.training  # the rest trains as usual
+
+
+def test_without_freezing_the_same_steps_move_everything(model, x):
+    """What the test above would miss if nothing ever moved."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step(model, x, transfer.parameter_groups(model, lr=0.5))
+    same = {n for n, v in model.state_dict().items() if torch.equal(v, before[n])}
+    assert not same
+
+
+def test_requires_grad_alone_would_let_the_statistics_drift(model, x):
+    for part in transfer.stages(model):
+        for module in part:
+            module.requires_grad_(False)
+    before = model.bn1.running_mean.clone()
+    step(model, x, transfer.parameter_groups(model, lr=0.5))
+    assert not torch.equal(model.bn1.running_mean, before)
+
+
+def test_thawing_ends_the_evaluation_mode(model, x):
+    handle = transfer.freeze(model, transfer.stages(model))
+    handle.remove()
+    model.train()
+    model(x)
+    assert model.layer1.training
+
+
+def test_some_stages_can_be_frozen_and_the_others_learn(model, x):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step(model, x, transfer.parameter_groups(model, lr=0.5))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith(("conv1", "bn1", "layer1"))
+
+
+def test_only_the_asked_classes_stay_and_are_numbered_in_order(task):
+    part = transfer.only_classes(task, [4, 1])
+    assert part.classes == ("e", "b")
+    for split in ("train", "val", "test"):
+        images, labels = getattr(part, split)
+        assert len(labels) == 7 + 4
+        assert torch.equal(images[:, 0, 0, 0] == 4, labels == 0)
+        assert set(labels.tolist()) == {0, 1}
+
+
+def test_two_halves_share_no_picture(task):
+    first, second = (transfer.only_classes(task, r) for r in (range(3), range(3, 6)))
+    assert not set(first.train[0][:, 0, 0, 0].tolist()) & set(second.train[0][:, 0, 0, 0].tolist())
+    assert len(first.train[1]) + len(second.train[1]) == len(task.train[1])
+
+
+def test_label_counts_are_exact_nested_and_repeatable(task):
+    two, three = (transfer.rows_with_labels(task, n, seed=5) for n in (2, 3))
+    assert task.train[1][two].bincount().tolist() == [2] * 6
+    assert task.train[1][three].bincount().tolist() == [3] * 6
+    assert set(two.tolist()) < set(three.tolist())
+    assert torch.equal(two, transfer.rows_with_labels(task, 2, seed=5))
+    assert not torch.equal(two, transfer.rows_with_labels(task, 2, seed=6))
+
+
+def test_a_class_with_too_few_pictures_is_named(task):
+    with pytest.raises(UserError, match=r"only 3 training pictures of 'a'"):
+        transfer.rows_with_labels(task, 4, seed=0)
