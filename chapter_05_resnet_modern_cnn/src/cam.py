@@ -1,0 +1,217 @@
+"""Where does the network look? Five answers, and numbers that say which of them to believe.
+
+What you learn: class activation maps and their relatives (cam_methods.py derives them), drawn for a
+picture of yours; how good each is as an explanation (deletion and insertion); whether it depends on
+what the network has learnt (maps of a network with shuffled weights).
+
+    python chapter_05_resnet_modern_cnn/src/cam.py                       the course's own airplane
+    python chapter_05_resnet_modern_cnn/src/cam.py --image_path photo.jpg --target dog
+    python chapter_05_resnet_modern_cnn/src/cam.py --methods grad_cam score_cam --layer layer3
+    python chapter_05_resnet_modern_cnn/src/cam.py --test_pictures 200    scores over the test split
+    python chapter_05_resnet_modern_cnn/src/cam.py --test_pictures 200 \\
+        --model_path ./chapter_05_resnet_modern_cnn/checkpoints/resnet20_shapes.pth
+
+The last one takes drawn scenes, whose objects are known to the pixel: how much of each map lies on
+the object? Pictures go to `cam_vis/` in the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chapter_04_cnn_classic.classifier import Classifier
+from chapter_05_resnet_modern_cnn.src import cam_figures, cam_methods
+from chapter_05_resnet_modern_cnn.src import classifier as shipped
+from chapter_05_resnet_modern_cnn.src.dataset import load_task
+from utils import cli
+from utils.datasets import shapes
+from utils.errors import UserError
+from utils.run import Run, over_seeds, table
+
+SHUFFLED = (0, 1, 2, 4, 8)  # of the last layers with weights, in the sanity check
+SANITY_METHODS = ("grad_cam", "integrated_gradients")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = f"python {shipped.CHAPTER}/src/cam.py"
+    options = f"--model_path ./{shipped.SHIPPED} --image_path ./{shipped.EXAMPLE}"
+    parser = cli.make_parser(__doc__, [path, f"{path} {options}"])
+    group = parser.add_argument_group("what to explain")
+    group.add_argument("--model_path", default=shipped.SHIPPED, help="weights of model_train.py")
+    group.add_argument("--image_path", default=shipped.EXAMPLE, help="a picture")
+    group.add_argument("--target", help="class to explain (default: the most probable one)")
+    group.add_argument("--layer", help="name in the network (default: the last one with maps)")
+    choices = list(cam_methods.METHODS)
+    group.add_argument("--methods", nargs="+", choices=choices, default=choices)
+    help_text = "also score the methods on that many test pictures of the network's data set"
+    group.add_argument("--test_pictures", type=cli.non_negative_int, default=0, help=help_text)
+    return parser
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if not Path(args.image_path).is_file():
+        raise UserError(f"there is no picture {args.image_path}.")
+    classifier = shipped.load(args.model_path, run.device)
+    if run.quick:
+        args.methods = [name for name in args.methods if name != "score_cam"] or args.methods
+        args.test_pictures = min(args.test_pictures, 8)
+    picture, pixels = shipped.read(args.image_path, classifier)
+    layer = layer_of(args.layer, pixels, classifier)
+    label = label_of(args.target, pixels, classifier)
+    print(f"{picture.path.name}: explained as {classifier.classes[label]}")
+    one = explain(pixels, label, classifier, layer, args.methods)
+    draw(run, classifier, pixels, label, layer, picture.path, one)
+    metrics = {
+        "picture": picture.path.name,
+        "class": classifier.classes[label],
+        "probability": classifier.probabilities(pixels[None])[0, label].item(),
+        "dataset": classifier.dataset,
+        "model": classifier.name,
+        "scores": one["scores"],
+        "sanity": one["sanity"],
+    }
+    tables = {"main": score_table({name: [row] for name, row in one["scores"].items()})}
+    if args.test_pictures:
+        rows = over_test_split(args, classifier, layer)
+        metrics["test"] = {name: over_seeds(values) for name, values in rows.items()}
+        metrics["best"] = max(rows, key=lambda name: metrics["test"][name]["score"][0])
+        tables["test"] = score_table(rows)
+    run.save_result(f"cam_{classifier.dataset}", metrics, tables)
+    shown = {f"{n}: insertion - deletion": row["score"] for n, row in one["scores"].items()}
+    run.finish(shown, f"python {shipped.CHAPTER}/src/fine_tune.py --quick")
+
+
+def layer_of(name: str | None, pixels: Tensor, classifier: Classifier) -> nn.Module:
+    """The module of this name, or the last one with maps; UserError names those there are."""
+    model = classifier.model
+    if name is None:
+        return cam_methods.default_layer(model, classifier.standardize(pixels[None]))
+    known = dict(model.named_modules())
+    if name not in known:
+        outer = ", ".join(child for child, _ in model.named_children())
+        raise UserError(f"the network has no layer {name!r}; its parts are {outer}.")
+    return known[name]
+
+
+def label_of(target: str | None, pixels: Tensor, classifier: Classifier) -> int:
+    """The number of the class to explain."""
+    if target is None:
+        return int(classifier.probabilities(pixels[None]).argmax())
+    if target not in classifier.classes:
+        raise UserError(f"there is no class {target!r}; known are {', '.join(classifier.classes)}.")
+    return classifier.classes.index(target)
+
+
+def explain(
+    pixels: Tensor, label: int, classifier: Classifier, layer: nn.Module, methods: list[str]
+) -> dict[str, Any]:
+    """Maps by method with their scores, and the maps and rank correlations of shuffled networks."""
+    x, model = classifier.standardize(pixels[None]), classifier.model  # (1, C, S, S)
+    heats = {name: heat(name, model, x, label, layer) for name in methods}
+    scores = {name: cam_methods.deletion_insertion(model, x, label, h) for name, h in heats.items()}
+    shuffled: dict[str, list[Tensor]] = {}
+    for name in [name for name in SANITY_METHODS if name in methods]:
+        shuffled[name] = []
+        for count in SHUFFLED:
+            with cam_methods.randomised(model, count):
+                shuffled[name].append(heat(name, model, x, label, layer))
+    sanity = {
+        name: [cam_methods.rank_correlation(maps[0], m) for m in maps]
+        for name, maps in shuffled.items()
+    }
+    return {"heats": heats, "scores": scores, "shuffled": shuffled, "sanity": sanity}
+
+
+def heat(name: str, model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Tensor:
+    """One map (S, S); UserError where the method does not fit the layer."""
+    try:
+        return cam_methods.METHODS[name](model, x, label, layer)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}.") from None
+
+
+def draw(
+    run: Run,
+    classifier: Classifier,
+    pixels: Tensor,
+    label: int,
+    layer: nn.Module,
+    path: Path,
+    one: dict[str, Any],
+) -> None:
+    """The maps of all methods, and those of the shuffled networks."""
+    stem = re.sub(r"[^A-Za-z0-9-]+", "_", path.stem)[:60].strip("_") or "picture"
+    said = f"{classifier.name} on {classifier.dataset}, evidence for {classifier.classes[label]}"
+    scores = {name: row["score"] for name, row in one["scores"].items()}
+    heats = {name: h.cpu() for name, h in one["heats"].items()}
+    run.save_figure(cam_figures.methods(pixels, heats, scores, said), f"cam_vis/{stem}")
+    if one["shuffled"]:
+        maps = {name: [h.cpu() for h in row] for name, row in one["shuffled"].items()}
+        figure = cam_figures.sanity(pixels, maps, SHUFFLED, f"{said}, weights shuffled")
+        run.save_figure(figure, f"cam_vis/{stem}_sanity")
+
+
+def over_test_split(
+    args: argparse.Namespace, classifier: Classifier, layer: nn.Module
+) -> dict[str, list[dict[str, float]]]:
+    """Scores of every method on the first test pictures, for the class the network names.
+
+    Drawn scenes come with masks: then also the share of the map that lies on the object.
+    """
+    masks = None
+    if classifier.dataset.startswith("shapes"):
+        scenes = shapes.make_splits(classifier.image_size, args.test_pictures)[2]
+        masks = torch.from_numpy(scenes.masks.any(axis=1))  # (N, H, W)
+        images = torch.from_numpy(scenes.images).permute(0, 3, 1, 2)
+    else:
+        images = load_task(classifier.dataset, args.data_dir, args.test_pictures).test[0]
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in args.methods}
+    for number, pixels in enumerate(cli.progress(images, "test pictures")):
+        x = classifier.standardize(pixels[None])
+        label = int(classifier.probabilities(pixels[None]).argmax())
+        for name in args.methods:
+            h = heat(name, classifier.model, x, label, layer)
+            row = cam_methods.deletion_insertion(classifier.model, x, label, h)
+            if masks is not None:
+                row["inside"] = 100 * cam_methods.mass_inside(h.cpu(), masks[number])
+                row["area"] = 100 * (masks[number]).float().mean().item()
+            rows[name].append(row)
+    return rows
+
+
+def score_table(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Mean and deviation over the pictures, of a single picture its own numbers."""
+    columns = [
+        ("Method", "方法", ""),
+        ("Deletion (low is good)", "删除（越低越好）", ".3f"),
+        ("Insertion (high is good)", "插入（越高越好）", ".3f"),
+        ("Insertion - deletion", "插入 − 删除", ".3f"),
+    ]
+    keys = ["deletion", "insertion", "score"]
+    if "inside" in next(iter(rows.values()))[0]:
+        columns += [
+            ("Heat on the object (%)", "落在物体上的热度（%）", ".1f"),
+            ("Object's area (%)", "物体面积（%）", ".1f"),
+        ]
+        keys += ["inside", "area"]
+    lines = []
+    for name, values in rows.items():
+        mean = over_seeds(values)
+        cells = [mean[key] if len(values) > 1 else mean[key][0] for key in keys]
+        lines.append([cam_figures.NAMES[name], *cells])
+    return table(columns, lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

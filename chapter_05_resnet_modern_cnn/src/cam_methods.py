@@ -1,0 +1,267 @@
+"""Where does a network look? Maps of the evidence for a class, and numbers for how good they are.
+
+A network that ends in "average over the map A (K, h, w), then a linear layer w" computes
+
+    z_c = sum_k w_ck (1/hw) sum_ij A_k(i, j) + b_c = (1/hw) sum_ij [ sum_k w_ck A_k(i, j) ] + b_c
+
+so the bracket is place (i, j)'s share of the logit: the class activation map (CAM, Zhou et al.
+2016). The others take any layer and any end; each weighs the maps A_k in its own way:
+
+    Grad-CAM      a_k = mean over (i, j) of dz_c/dA_k                         Selvaraju et al. 2017
+                  (for the network above dz_c/dA_k = w_ck / hw: Grad-CAM is CAM)
+    Grad-CAM++    a_k = sum over (i, j) of g^2 / (2 g^2 + g^3 sum A_k) relu(g)   Chattopadhay 2018
+    Score-CAM     a_k = the probability of c when only A_k's places are shown       Wang et al. 2020
+    map           relu( sum_k a_k A_k ): only what speaks for the class
+
+Integrated gradients (Sundararajan et al. 2017) do without a layer. Along the way from a reference
+x' to x they add up slope times distance, so that all pixels together make the whole difference:
+
+    IG_i = (x_i - x'_i) * integral over t = 0 .. 1 of dz_c/dx_i (x' + t (x - x'))
+    sum_i IG_i = z_c(x) - z_c(x')
+
+    heat = METHODS["grad_cam"](model, x, label, layer)          # x (1, C, H, W) -> (H, W) in 0 .. 1
+    deletion_insertion(model, x, label, heat)                   # two areas in 0 .. 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CAM_NEEDS = "CAM needs the last maps of a network that ends in an average and one linear layer"
+SCORE_BATCH = 64
+PATH_STEPS = 32  # points on the way of integrated gradients
+CURVE_STEPS = 24  # of deletion and insertion
+
+
+@dataclass
+class Look:
+    """What a layer passed on (1, K, h, w), and the gradient of a logit with respect to it."""
+
+    activation: Tensor = field(default_factory=lambda: torch.empty(0))
+    gradient: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+@contextmanager
+def watching(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """The layer's outputs, in the order of its calls, while the block runs."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def look_at(model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Look:
+    """One forward and one backward pass of the class's logit."""
+    x = x.detach().requires_grad_()  # so that a graph exists even if the weights are frozen
+    with torch.enable_grad(), watching(layer) as seen:
+        logit = model(x)[0, label]
+    if not seen:
+        raise ValueError("the layer was not used in the forward pass")
+    activation = seen[-1]
+    if activation.ndim != 4:
+        raise ValueError(f"the layer gives {tuple(activation.shape)}, not maps (1, K, h, w)")
+    (gradient,) = torch.autograd.grad(logit, activation)
+    return Look(activation.detach(), gradient.detach())
+
+
+# --- the methods: (model, x (1, C, H, W), label, layer) -> heat (H, W) in 0 .. 1 ---
+
+
+@torch.no_grad()
+def cam(model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Tensor:
+    """Zhou et al. 2016. ValueError unless the logits are a linear function of this layer's mean."""
+    with watching(layer) as seen:
+        logits = model(x)
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    maps = seen[-1]  # (1, K, h, w)
+    if not linear or maps.ndim != 4 or linear[-1].in_features != maps.shape[1]:
+        raise ValueError(CAM_NEEDS)
+    if not torch.allclose(linear[-1](maps.mean(dim=(2, 3))), logits, rtol=1e-3, atol=1e-3):
+        raise ValueError(CAM_NEEDS)
+    return as_heat(weighted(maps, linear[-1].weight[label]), x)
+
+
+def grad_cam(model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Tensor:
+    """Selvaraju et al. 2017."""
+    look = look_at(model, x, label, layer)
+    weights = look.gradient.mean(dim=(0, 2, 3))  # (K,)
+    return as_heat(weighted(look.activation, weights), x)
+
+
+def grad_cam_pp(model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Tensor:
+    """Chattopadhay et al. 2018, for the score exp(z): its derivatives are powers of dz/dA."""
+    look = look_at(model, x, label, layer)
+    g = look.gradient  # (1, K, h, w)
+    total = look.activation.sum(dim=(2, 3), keepdim=True)  # (1, K, 1, 1)
+    bottom = 2 * g.square() + g.pow(3) * total
+    alpha = torch.where(bottom != 0, g.square() / bottom, torch.zeros_like(g))
+    weights = (alpha * g.relu()).sum(dim=(0, 2, 3))  # (K,)
+    return as_heat(weighted(look.activation, weights), x)
+
+
+@torch.no_grad()
+def score_cam(model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Tensor:
+    """Wang et al. 2020: one forward pass a channel, no gradient.
+
+    The weight is the probability itself, as in the authors' code. (A softmax over the channels, as
+    in the paper's algorithm 1, would make all weights equal within a factor e.)
+    """
+    with watching(layer) as seen:
+        model(x)
+    maps = seen[-1]  # (1, K, h, w)
+    masks = F.interpolate(maps, size=x.shape[2:], mode="bilinear")[0]  # (K, H, W)
+    low, high = masks.amin(dim=(1, 2), keepdim=True), masks.amax(dim=(1, 2), keepdim=True)
+    masks = (masks - low) / (high - low).clamp(min=1e-12)
+    scores = [
+        model(x * part[:, None]).softmax(dim=1)[:, label] for part in masks.split(SCORE_BATCH)
+    ]
+    weights = torch.cat(scores)  # (K,)
+    return as_heat(weighted(maps, weights), x)
+
+
+def integrated_gradients(
+    model: nn.Module, x: Tensor, label: int, layer: nn.Module | None = None
+) -> Tensor:
+    """Sundararajan et al. 2017; size of each pixel's share, all channels together."""
+    return as_heat(attributions(model, x, label).abs().sum(dim=1, keepdim=True), x)
+
+
+def attributions(model: nn.Module, x: Tensor, label: int, steps: int = PATH_STEPS) -> Tensor:
+    """Integrated gradients (1, C, H, W) from the mean picture, 0 after standardisation.
+
+    The integral is a sum over the middles of `steps` equal parts. The picture's values add up to
+    z(x) - z(0), up to the error of this sum.
+    """
+    middles = (torch.arange(steps, device=x.device) + 0.5) / steps  # (steps,)
+    path = (middles[:, None, None, None] * x).detach().requires_grad_()  # (steps, C, H, W)
+    with torch.enable_grad():
+        logits = model(path)[:, label]
+    (slopes,) = torch.autograd.grad(logits.sum(), path)
+    return x * slopes.mean(dim=0, keepdim=True)
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "cam": cam,
+    "grad_cam": grad_cam,
+    "grad_cam_pp": grad_cam_pp,
+    "score_cam": score_cam,
+    "integrated_gradients": integrated_gradients,
+}
+
+
+def weighted(maps: Tensor, weights: Tensor) -> Tensor:
+    """relu( sum_k a_k A_k ): (1, K, h, w), (K,) -> (1, 1, h, w)."""
+    return torch.einsum("nkhw,k->nhw", maps, weights).relu()[:, None]
+
+
+def as_heat(values: Tensor, x: Tensor) -> Tensor:
+    """(1, 1, h, w) >= 0 -> (H, W) of the picture with the largest value 1; all zero stays zero."""
+    values = F.interpolate(values, size=x.shape[2:], mode="bilinear", align_corners=False)[0, 0]
+    return values / values.max().clamp(min=1e-12)
+
+
+def default_layer(model: nn.Module, x: Tensor) -> nn.Module:
+    """The last module that gives maps larger than one pixel: what the network averages over.
+
+    x (1, C, H, W) is a picture of the size the network is used for. ValueError without such maps.
+    """
+    found: list[nn.Module] = []
+
+    def remember(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+            found.append(module)
+
+    handles = [m.register_forward_hook(remember) for m in model.modules() if m is not model]
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(x)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    if not found:
+        raise ValueError("the network has no layer that gives maps")
+    return found[-1]
+
+
+# --- how good is a map? ---
+
+
+@torch.no_grad()
+def deletion_insertion(
+    model: nn.Module, x: Tensor, label: int, heat: Tensor, steps: int = CURVE_STEPS
+) -> dict[str, float]:
+    """Areas under two curves of the class's probability (Petsiuk et al. 2018), each in 0 .. 1.
+
+    deletion: the hottest pixels become the mean colour, step by step; a good map makes the
+    probability fall at once (small area). insertion: they are uncovered on a blurred picture; a
+    good map makes it rise at once (large area). `score` = insertion - deletion.
+    """
+    height, width = x.shape[2:]
+    order = heat.flatten().argsort(descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=x.device))
+    rank = rank.view(1, 1, height, width)
+    shares = torch.linspace(0, 1, steps + 1, device=x.device)
+    hot = torch.cat([rank < round(share.item() * height * width) for share in shares])
+    hot = hot.to(x.dtype)  # (steps + 1, 1, H, W): 1 where already touched
+    blurred = blur(x)
+    areas = {}
+    for name, pictures in (
+        ("deletion", x * (1 - hot)),
+        ("insertion", x * hot + blurred * (1 - hot)),
+    ):
+        curve = model(pictures).softmax(dim=1)[:, label]
+        areas[name] = torch.trapezoid(curve, shares).item()
+    return areas | {"score": areas["insertion"] - areas["deletion"]}
+
+
+def blur(x: Tensor) -> Tensor:
+    """(B, C, H, W) with everything finer than an eighth of the picture averaged away."""
+    small = F.adaptive_avg_pool2d(x, 4)
+    return F.interpolate(small, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def mass_inside(heat: Tensor, mask: Tensor) -> float:
+    """Share of the map's sum that lies where mask (H, W) is true; 0 for an empty map."""
+    return (heat[mask].sum() / heat.sum().clamp(min=1e-12)).item()
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> float:
+    """Spearman's: the correlation of the ranks of all pixels, -1 .. 1; 0 if one map is flat."""
+    ranks = [t.flatten().argsort(stable=True).argsort().double() for t in (first, second)]
+    if any(t.max() == t.min() for t in (first, second)):
+        return 0.0
+    return torch.corrcoef(torch.stack(ranks))[0, 1].item()
+
+
+@contextmanager
+def randomised(model: nn.Module, layers: int, seed: int = 0) -> Iterator[None]:
+    """The last `layers` convolutions and linear layers with shuffled weights, inside the block.
+
+    The sanity check of Adebayo et al. 2018: a map that does not change when the network's knowledge
+    is destroyed shows the picture, not the network. Shuffling keeps each layer's distribution;
+    normalisations keep what they learnt.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = [m.weight for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    chosen = weights[len(weights) - layers :] if layers else []
+    before = [weight.detach().clone() for weight in chosen]
+    with torch.no_grad():
+        for weight in chosen:
+            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+            weight.copy_(weight.flatten()[order].view_as(weight))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, old in zip(chosen, before, strict=True):
+                weight.copy_(old)
