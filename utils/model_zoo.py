@@ -1,7 +1,7 @@
 """Networks by name: what the `model.py` of several chapters have in common.
 
-    builder = by_name("resnet18", BUILDERS)                  UserError with a suggestion
-    model, checkpoint = load_network(path, BUILDERS, build_model)
+builder = by_name("resnet18", BUILDERS)                  UserError with a suggestion
+model, checkpoint = load_network(path, BUILDERS, build_model)
 """
 
 from __future__ import annotations
