@@ -1,18 +1,16 @@
 """Wall and CPU time, and the memory that a block really took."""
 
+import subprocess
+import sys
+import textwrap
 import time
 
-import numpy as np
 import pytest
 
 from utils import timer
 from utils.timer import Timer
 
 MIB = 1 << 20
-
-
-def allocate(mebibytes):
-    return np.ones(mebibytes * MIB, np.uint8).sum()  # ones: every page is touched
 
 
 def test_sleeping_takes_wall_time_but_no_cpu_time():
@@ -39,37 +37,73 @@ def test_times_are_kept_when_the_block_fails():
     assert not Timer._running
 
 
-@pytest.mark.skipif(not timer._CLEAR.exists(), reason="the high-water mark can be reset on Linux")
-def test_peak_memory_also_below_an_earlier_peak():
+# Memory is measured in a process of its own. A test worker has grown large by now, and a system
+# that takes back its idle pages during a measurement would be measured, too.
+PREPARE = """
+import resource
+from pathlib import Path
+import numpy as np
+from utils import timer
+from utils.timer import Timer
+
+def allocate(mebibytes):
+    return np.ones(mebibytes << 20, np.uint8).sum()  # ones: every page is touched
+"""
+on_linux = pytest.mark.skipif(
+    not timer._CLEAR.exists(), reason="the high-water mark can be reset on Linux"
+)
+
+
+def measured(code, environment):
+    """The MiB of the timers that `code` leaves in `found`, measured in a fresh process."""
+    code = PREPARE + textwrap.dedent(code) + "print(*[t.peak_memory / 2**20 for t in found])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return [float(word) for word in done.stdout.split()]
+
+
+@on_linux
+def test_peak_memory_also_below_an_earlier_peak(calm_environment):
+    code = """
     allocate(256)
     with Timer() as t:
         allocate(64)
-    assert 56 * MIB < t.peak_memory < 128 * MIB
+    found = [t]
+    """
+    (peak,) = measured(code, calm_environment)
+    assert 56 < peak < 128
 
 
-@pytest.mark.skipif(not timer._CLEAR.exists(), reason="the high-water mark can be reset on Linux")
-def test_an_inner_timer_leaves_the_outer_one_its_peak():
+@on_linux
+def test_an_inner_timer_leaves_the_outer_one_its_peak(calm_environment):
+    code = """
     with Timer() as outer:
         allocate(128)
         with Timer() as inner:
             pass
         allocate(16)
-    assert inner.peak_memory < 32 * MIB
-    assert outer.peak_memory > 112 * MIB
+    found = [outer, inner]
+    """
+    outer, inner = measured(code, calm_environment)
+    assert inner < 32 and outer > 112
 
 
-@pytest.mark.skipif(not timer._CLEAR.exists(), reason="the high-water mark can be reset on Linux")
-def test_without_proc_only_a_rise_above_everything_before_counts(monkeypatch, tmp_path):
+@on_linux
+def test_without_proc_only_a_rise_above_everything_before_counts(calm_environment):
     """As on macOS: no /proc, so the mark of the process cannot be reset."""
-    timer._reset_peak("cpu")
-    monkeypatch.setattr(timer, "_STATUS", tmp_path / "none")
-    monkeypatch.setattr(timer, "_CLEAR", tmp_path / "none" / "none")
+    code = """
+    timer._STATUS = timer._CLEAR = Path("no such file")
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # the parent's counts
+    now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
     with Timer() as first:
-        allocate(96)
+        allocate(highest - now + 96)
     with Timer() as second:
         allocate(48)
-    assert 88 * MIB < first.peak_memory < 160 * MIB
-    assert second.peak_memory < 16 * MIB
+    found = [first, second]
+    """
+    first, second = measured(code, calm_environment)
+    assert 88 < first < 160 and second < 16
 
 
 def test_one_line():
