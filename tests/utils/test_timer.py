@@ -93,7 +93,7 @@ def test_an_inner_timer_leaves_the_outer_one_its_peak(calm_environment):
 def test_without_proc_only_a_rise_above_everything_before_counts(calm_environment):
     """As on macOS: no /proc, so the mark of the process cannot be reset."""
     code = """
-    timer._STATUS = timer._CLEAR = Path("no such file")
+    timer._STATUS = timer._CLEAR = Path("/no/such/file")
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # the parent's counts
     now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
     with Timer() as first:
