@@ -30,7 +30,7 @@ DATASETS = ("stl10", "natural_images96", "intel_scenes96", "caltech101_96", "cif
 
 @dataclass(frozen=True)
 class Preset:
-    """Depth of the network, epochs and augmentation of a training; chosen by validation."""
+    """Depth of the network, epochs and augmentation of a training."""
 
     depth: int = 18
     epochs: int = 30

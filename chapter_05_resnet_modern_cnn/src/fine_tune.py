@@ -268,7 +268,7 @@ def report(
         "source": {"dataset": source.dataset, "classes": list(source.classes)} | source.metrics,
         "target": {"dataset": task.name, "classes": list(task.classes)},
         "chance": chance,
-        "baseline": majority_share(task.test[1], task.train[1]),
+        "baseline": majority_share(task),
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization.training import History
@@ -30,6 +30,7 @@ from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.augmentation import build as check_augmentation
 from chapter_04_cnn_classic.image_tasks import facts_of, train_batches
 from chapter_04_cnn_classic.recipe import Recipe
+from chapter_04_cnn_classic.train import majority_share
 from chapter_05_resnet_modern_cnn.src import comparison_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_DEPTHS, DEEP
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
@@ -210,7 +211,7 @@ def report(
         "runs": results,
         "parameters": {k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         "chance": 100 / len(task.classes),
-        "baseline": majority_share(task.test[1], task.train[1]),
+        "baseline": majority_share(task),
         "recipe": recipe.as_dict(),
         "origin": task.origin,
     }
@@ -247,11 +248,6 @@ def save_weights(
 def weights_name(model: str, dataset: str) -> str:
     """resnet18_natural_images.pth: the set's name without the side of its pictures."""
     return f"{model}_{dataset.removesuffix('96').removesuffix('_')}.pth"
-
-
-def majority_share(test: Tensor, train: Tensor) -> float:
-    """Test accuracy in per cent of always naming the training split's most frequent class."""
-    return 100 * (test == train.mode().values).float().mean().item()
 
 
 def result_table(
