@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.device import pick_precision
 from utils.model_summary import summary
-from utils.run import Run, over_seeds, table
+from utils.run import Run, cells, over_seeds, table
 
 COMPARED = ("lenet5", "alexnet", "vgg11", "vgg11_bn", "nin", "googlenet", "simple_cnn")
 WARM_UP, TIMED = 2, 8  # steps to find out how long a step takes
@@ -58,17 +59,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.seconds, args.seeds, args.models = 1.0, 1, ["lenet5", "simple_cnn"]
     task = load_task(args.dataset, args.data_dir, limit=500 if run.quick else None)
     precision = pick_precision(run.device, args.precision, convolutions=True)
-    done = {(row["model"], row["seed"]): row for row in run.logged()}  # of a resumed run
     results = {}
     for name in args.models:
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            row = done.get((name, seed))
-            if row is None:
-                facts = {"model": name, "seed": seed}
-                row = facts | race(name, task, seed, args, run, precision)
-                run.log(**row)
-            runs.append(row)
+            work = partial(race, name, task, seed, args, run, precision)
+            runs.append(run.once(work, model=name, seed=seed))
         results[name] = runs
     report(args, run, task, results)
 
@@ -162,10 +158,8 @@ def result_table(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     lines = []
     for model, runs in results.items():
         row = over_seeds(runs)
-        single = len(runs) == 1
-        scores = [row[key][0] if single else row[key] for key in ("val", "test")]
         cost = [row["parameters"][0], row["macs"][0] / 1e6, row["pictures"][0], row["seconds"][0]]
-        lines.append([model, *cost, *scores])
+        lines.append([model, *cost, *cells(runs, ("val", "test"))])
     return table(columns, lines)
 
 

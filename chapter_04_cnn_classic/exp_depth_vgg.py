@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from chapter_04_cnn_classic import recipe as recipes
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batches
+from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batches, with_pictures
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
@@ -67,18 +68,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if run.quick:
         args.epochs, args.seeds, args.pictures, chosen = 2, 1, 300, ["vgg11", "vgg11_bn"]
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
-    x, y = task.train
-    task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
-    done = {(row["model"], row["seed"]): row for row in run.logged()}  # of a resumed run
+    task = with_pictures(task, args.pictures)
     results: dict[str, list[dict[str, Any]]] = {}
     for name in chosen:
         results[name] = []
         for seed in range(args.seed, args.seed + args.seeds):
-            row = done.get((name, seed))
-            if row is None:
-                row = {"model": name, "seed": seed} | train_one(name, task, seed, args, run)
-                run.log(**row)
-            results[name].append(row)
+            work = partial(train_one, name, task, seed, args, run)
+            results[name].append(run.once(work, model=name, seed=seed))
     report(args, run, task, results)
 
 

@@ -18,6 +18,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -147,31 +148,25 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.rungs = [name for name in args.rungs if name in QUICK_RUNGS]
     task = load_task(args.dataset, args.data_dir, limit=600 if run.quick else None)
     precision = pick_precision(run.device, args.precision, convolutions=True)
-    done = {(row["rung"], row["seed"]): row for row in run.logged()}  # of a resumed run
     results = {}
     for rung in [rung for rung in ladder(args.epochs) if rung.name in args.rungs]:
         if args.lr:
             rung = replace(rung, recipe=replace(rung.recipe, lr=args.lr))
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            row = done.get((rung.name, seed))
-            if row is None:
-                row = step_up(rung, task, seed, run, precision, done)
-                run.log(**row)
-                done[rung.name, seed] = row
-            runs.append(row)
+            work = partial(step_up, rung, task, seed, run, precision)
+            runs.append(run.once(work, rung=rung.name, seed=seed))
         results[rung.name] = (rung, runs)
     report(args, run, task, results)
 
 
-def step_up(
-    rung: Rung, task: ImageTask, seed: int, run: Run, precision: str, done: dict
-) -> dict[str, Any]:
+def step_up(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> dict[str, Any]:
     """The row of one rung and seed: by a training, or by a second test of trained weights."""
     if not rung.mirror_of:
         return climb(rung, task, seed, run, precision)
-    row = done.get((rung.mirror_of, seed))
-    row = row or climb(replace(rung, name=rung.mirror_of), task, seed, run, precision)
+    trained_rung = replace(rung, name=rung.mirror_of, mirror_of="")
+    work = partial(climb, trained_rung, task, seed, run, precision)
+    row = run.once(work, rung=trained_rung.name, seed=seed)
     model = trained(rung, task, seed, run).to(run.device)
     where = {"mirror": True, "device": run.device}
     scores = {split: recipes.accuracy(model, task, split, **where) for split in ("val", "test")}
@@ -193,8 +188,6 @@ def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> d
     )
     torch.save(model.state_dict(), weights_of(rung.name, seed, run))
     return {
-        "rung": rung.name,
-        "seed": seed,
         "val": 100 * history.best["val_accuracy"],
         "test": recipes.accuracy(model, task, device=run.device),
         "seconds": history.seconds,

@@ -23,6 +23,7 @@ from chapter_03_optimization_regularization.batches import Batches
 from chapter_03_optimization_regularization.mixing import cutmix_transform, mixup_transform
 from chapter_04_cnn_classic import augmentation
 from utils import datasets
+from utils.datasets.images import DRAWN, spread
 
 Examples = tuple[Tensor, Tensor]
 COPIES = {
@@ -85,6 +86,19 @@ def load_task(name: str, data_dir: str | None = None, limit: int | None = None) 
     )
     parts = (tensors(data.train), tensors(data.val), tensors(data.test))
     return ImageTask(name, data.classes, *parts, mean, std, data.origin)
+
+
+def with_pictures(task: ImageTask, count: int | None) -> ImageTask:
+    """The task with at most `count` training pictures (None: all).
+
+    Of drawn scenes the first, of files every k-th, as these may lie sorted by class. Mean and
+    deviation stay those of the whole split.
+    """
+    x, y = task.train
+    count = min(count or len(y), len(y))
+    drawn = task.origin == DRAWN
+    rows = torch.arange(count) if drawn else torch.from_numpy(spread(len(y), count))  # (count,)
+    return replace(task, train=(x[rows], y[rows]))
 
 
 def facts_of(task: ImageTask) -> dict[str, Any]:

@@ -20,14 +20,17 @@ written anew for a CPU; small pictures first are progressive resizing (Howard 20
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.speedrun_network import SpeedNet
@@ -36,8 +39,9 @@ from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state
 from utils.device import pick_precision
 from utils.errors import UserError
-from utils.run import Run, table
+from utils.run import Run, cells, table
 
+TARGET = 92.0  # per cent, of the extrapolation
 VIEWS = (1, 2, 6)  # of a test picture: itself, its mirror image, both shifted to two corners
 
 
@@ -72,11 +76,12 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def race(
-    task: ImageTask, settings: Settings, seed: int, use_val: bool, precision: str
-) -> tuple[SpeedNet, dict[str, float]]:
+    task: ImageTask, settings: Settings, seed: int, use_val: bool, precision: str, run: Run
+) -> dict[str, float]:
     """One training and its tests: seconds, and accuracies in per cent by number of views.
 
     With `use_val` the validation split was trained on, and the test split judges; else validation.
+    The weights go to the run's folder.
     """
     started = time.perf_counter()
     model = train(task, settings, seed, use_val, precision)
@@ -88,7 +93,8 @@ def race(
         result[f"accuracy_{views}"] = accuracy(logits, getattr(task, split)[1])
         result[f"seconds_test_{views}"] = time.perf_counter() - began
     result["seconds"] = result["seconds_training"] + result[f"seconds_test_{VIEWS[-1]}"]
-    return model, result
+    torch.save(model.state_dict(), weights_of(settings, seed, run))
+    return result
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -98,19 +104,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if task.channels != 3:
         raise UserError("the speedrun's first layer reads colour pictures.")
     precision = pick_precision(torch.device("cpu"), args.precision, convolutions=True)
-    done = {(row["epochs"], row["seed"]): row for row in run.logged()}  # of a resumed run
     rows = []
     for epochs in args.budgets:
         settings = settings_of(args, epochs)
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            row = done.get((epochs, seed))
-            if row is None:
-                model, result = race(task, settings, seed, args.use_val, precision)
-                torch.save(model.state_dict(), weights_of(settings, seed, run))
-                row = {"epochs": epochs, "seed": seed, **result}
-                run.log(**row)
-            runs.append(row)
+            work = partial(race, task, settings, seed, args.use_val, precision, run)
+            runs.append(run.once(work, epochs=epochs, seed=seed))
         rows.append((settings, runs))
     report(args, run, task, rows, precision)
 
@@ -136,6 +136,8 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
         "means": {f"{s.epochs:g}": means(runs) for s, runs in rows},
         "longest": means(max(rows, key=lambda row: row[0].epochs)[1]),
         "settings": asdict(settings),
+        "doubling": doubling([means(runs) for _, runs in rows]),
+        "rate": rate(settings, task, result["seconds_training"], args.use_val),
         "split": split,
         "precision": precision,
         "parameters": count(SpeedNet(settings.widths, len(task.classes))),
@@ -180,6 +182,44 @@ def means(runs: list[dict[str, float]]) -> dict[str, float]:
     return result
 
 
+def rate(settings: Settings, task: ImageTask, seconds: float, use_val: bool) -> dict[str, float]:
+    """Operations (multiplications and additions) of the training, and how many a second it was.
+
+    A backward pass of a convolution costs about two forward passes: one for the gradient of its
+    input, one for that of its weights.
+    """
+    model, forward = SpeedNet(settings.widths, len(task.classes)), {}
+    for size in (settings.small_size, task.image_size):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(torch.zeros(1, 3, size, size))
+        forward[size] = counter.get_total_flops()
+    share = settings.small_share
+    mean = share * forward[settings.small_size] + (1 - share) * forward[task.image_size]
+    pictures = settings.epochs * (len(task.train[1]) + use_val * len(task.val[1]))
+    total = 3 * mean * pictures
+    return {
+        "millions_a_picture": mean / 1e6,
+        "trillions": total / 1e12,
+        "billions_a_second": total / seconds / 1e9,
+    }
+
+
+def doubling(budgets: list[dict[str, float]]) -> dict[str, float]:
+    """What twice the time does to the error, from the shortest and the longest budget.
+
+    error_factor: error(2 t) / error(t) if error is a power of time; minutes_to_target: where that
+    power reaches TARGET, an extrapolation. Empty for a single budget.
+    """
+    ordered = sorted(budgets, key=lambda budget: budget["seconds"])
+    short, long = ordered[0], ordered[-1]
+    errors = [100 - budget[f"accuracy_{VIEWS[-1]}"] for budget in (short, long)]
+    if short["seconds"] == long["seconds"] or min(errors) <= 0 or errors[0] <= errors[1]:
+        return {}
+    power = math.log(errors[1] / errors[0]) / math.log(long["seconds"] / short["seconds"])
+    seconds = long["seconds"] * ((100 - TARGET) / errors[1]) ** (1 / power)
+    return {"error_factor": 2**power, "minutes_to_target": seconds / 60, "target": TARGET}
+
+
 def speed_table(rows: list[tuple[Settings, list[dict[str, float]]]]) -> dict[str, Any]:
     columns = [
         ("Epochs", "训练轮数", "g"),
@@ -192,11 +232,9 @@ def speed_table(rows: list[tuple[Settings, list[dict[str, float]]]]) -> dict[str
     lines = []
     for settings, runs in rows:
         mean = means(runs)
-        cells = [(mean[f"accuracy_{v}"], mean[f"accuracy_{v}_std"]) for v in VIEWS]
-        if len(runs) == 1:
-            cells = [cell[0] for cell in cells]
+        scores = cells(runs, [f"accuracy_{views}" for views in VIEWS])
         seconds = [mean["seconds_training"], mean[f"seconds_test_{VIEWS[-1]}"]]
-        lines.append([settings.epochs, *seconds, *cells])
+        lines.append([settings.epochs, *seconds, *scores])
     return table(columns, lines)
 
 

@@ -36,7 +36,9 @@ for name in sys.argv[1:]:
 def test_no_file_hides_an_installed_module(chapter: Chapter):
     """A script's own folder comes first on Python's path."""
     taken = sys.stdlib_module_names | set(metadata.packages_distributions())
-    names = {path.stem for path in chapter.folder.iterdir() if path.suffix in ("", ".py")}
+    folders = {chapter.folder, *((ROOT / script.path).parent for script in chapter.scripts)}
+    paths = [path for folder in folders for path in folder.iterdir()]
+    names = {path.stem for path in paths if path.suffix in ("", ".py")}
     assert not (names - {"__init__", "__pycache__"}) & taken
 
 
@@ -58,10 +60,14 @@ def test_no_function_is_longer_than_a_page():
 
 
 def test_imports_have_no_side_effects(tmp_path, untouched, calm_environment):
-    files = [file for chapter in CHAPTERS for file in sorted(chapter.folder.glob("*.py"))]
-    modules = [
-        f"{f.parent.name}.{f.stem}" for f in files if f.stem not in ("walkthrough", "__init__")
+    files = [
+        file
+        for chapter in CHAPTERS
+        for pattern in ("*.py", "src/**/*.py")
+        for file in sorted(chapter.folder.glob(pattern))
+        if file.stem not in ("walkthrough", "__init__")
     ]
+    modules = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
     before = [untouched(chapter.folder) for chapter in CHAPTERS]
     done = subprocess.run(
         [sys.executable, "-c", IMPORTER, *modules],

@@ -139,7 +139,7 @@ def run(
     current = None
     try:
         if getattr(args, "resume", None):
-            words = [*_recorded_words(args.resume, script), *words]
+            words = _overridden(_recorded_words(args.resume, script), words)
             args = parser.parse_args(words)
         _prepare(args, uses_torch)
         current = Run.start(args, script, argv=words)
@@ -180,6 +180,19 @@ def _recorded_words(folder: str, script: str) -> list[str]:
     if "argv" not in facts or facts.get("script") != name:
         raise UserError(f"--resume {folder}: that run was not made by {name}.")
     return facts["argv"]
+
+
+def _overridden(words: list[str], later: list[str]) -> list[str]:
+    """The words of both commands, but each option only once: as it was given last."""
+    options: dict[str, list[str]] = {}
+    for command in (words, later):
+        given: dict[str, list[str]] = {}
+        name = ""
+        for word in command:
+            name = word.partition("=")[0] if word.startswith("--") else name
+            given.setdefault(name, []).append(word)
+        options |= given
+    return [word for group in options.values() for word in group]
 
 
 def _prepare(args: argparse.Namespace, uses_torch: bool) -> None:

@@ -18,7 +18,7 @@ import platform
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
@@ -64,6 +64,12 @@ def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]
     keys = [key for key in shared if key != "seed"]
     columns = {key: [run[key] for run in runs] for key in keys}
     return {key: (fmean(column), pstdev(column)) for key, column in columns.items()}
+
+
+def cells(runs: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[Any]:
+    """A table's cells for these numbers: (mean, standard deviation), of one run the number."""
+    means = over_seeds(runs)
+    return [means[key] if len(runs) > 1 else means[key][0] for key in keys]
 
 
 class Run:
@@ -135,6 +141,18 @@ class Run:
         """The lines of metrics.jsonl: of a resumed run, those from before it was stopped."""
         path = self.folder / "metrics.jsonl"
         return read_jsonl(path) if path.is_file() else []
+
+    def once(self, work: Callable[[], dict[str, Any]], **facts: Any) -> dict[str, Any]:
+        """The logged line with these facts, or else `work()`, done now and logged with them.
+
+        So a resumed run does nothing again that it had finished.
+        """
+        for row in self.logged():
+            if all(key in row and row[key] == value for key, value in facts.items()):
+                return row
+        row = facts | work()
+        self.log(**row)
+        return row
 
     def save_figure(self, figure: Figure, name: str, svg: bool = False) -> None:
         """Save a figure as PNG (or as SVG, for line art)."""

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
+from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, with_pictures
 
-__all__ = ["DATASETS", "ImageTask", "Preset", "load_task", "preset"]
+__all__ = ["DATASETS", "ImageTask", "Preset", "load_task", "preset", "with_pictures"]
 
 DATASETS = ("stl10", "natural_images96", "intel_scenes96", "caltech101_96", "cifar10", "shapes")
 

@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,12 +33,12 @@ from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import ablation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from chapter_05_resnet_modern_cnn.src.model_train import judge
 from utils import cli
 from utils.device import pick_precision
-from utils.run import Run, over_seeds, table
+from utils.run import Run, cells, over_seeds, table
 
 SHAPES_PICTURES = 2400  # of the training split, by default
 QUICK_WIDTHS = (8, 16, 32)
@@ -94,21 +95,15 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     elif args.dataset == "shapes":
         args.pictures = args.pictures or SHAPES_PICTURES
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
-    if args.pictures:
-        x, y = task.train
-        task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
+    task = with_pictures(task, args.pictures)
     variants = [BASELINE, *(v for v in VARIANTS if v.switch in args.switches)]
     if run.quick:  # one of each switch
         variants = list({variant.switch: variant for variant in reversed(variants)}.values())[::-1]
-    done = {(row["variant"], row["seed"]): row for row in run.logged()}  # of a resumed run
     results: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in variants}
     for seed in range(args.seed, args.seed + args.seeds):
         for variant in variants:
-            row = done.get((variant.name, seed))
-            if row is None:
-                row = train_one(variant, task, seed, args, run)
-                run.log(**row)
-            results[variant.name].append(row)
+            work = partial(train_one, variant, task, seed, args, run)
+            results[variant.name].append(run.once(work, variant=variant.name, seed=seed))
     report(args, run, task, variants, results)
 
 
@@ -134,7 +129,7 @@ def train_one(
     history = recipes.train(model, task, recipe, seed, label=label, **where)
     row = judge(history, recipes.accuracy(model, task, **where))
     parameters = sum(p.numel() for p in model.parameters())
-    return {"variant": variant.name, "seed": seed, "parameters": parameters} | row
+    return {"parameters": parameters} | row
 
 
 def report(
@@ -188,8 +183,9 @@ def result_table(
     for variant in variants:
         rows = results[variant.name]
         mean = over_seeds(rows)
-        scores = [mean["train_loss"], mean["val"], mean["test"], gain(results, variant.name)]
-        scores = [score if len(rows) > 1 else score[0] for score in scores]
+        scores = cells(rows, ("train_loss", "val", "test"))
+        against = gain(results, variant.name)
+        scores.append(against if len(rows) > 1 else against[0])
         title = {"en": variant.title, "zh": variant.title_zh}
         lines.append([title, rows[0]["parameters"], *scores, mean["seconds"][0]])
     return table(columns, lines)

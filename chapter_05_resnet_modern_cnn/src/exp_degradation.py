@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,12 +28,12 @@ from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import degradation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from chapter_05_resnet_modern_cnn.src.model_train import judge
 from utils import cli
 from utils.device import pick_precision
-from utils.run import Run, over_seeds, table
+from utils.run import Run, cells, over_seeds, table
 
 KINDS = ("plainnet", "resnet")
 
@@ -65,21 +65,15 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     elif args.dataset == "shapes":
         args.pictures = args.pictures or 4000
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
-    if args.pictures:
-        x, y = task.train
-        task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
-    done = {(row["network"], row["seed"]): row for row in run.logged()}  # of a resumed run
+    task = with_pictures(task, args.pictures)
     results: dict[str, list[dict[str, Any]]] = {}
     for depth in sorted(args.depths):
         for kind in KINDS:
             name = f"{kind}{depth}"
             results[name] = []
             for seed in range(args.seed, args.seed + args.seeds):
-                row = done.get((name, seed))
-                if row is None:
-                    row = train_one(name, task, seed, args, run)
-                    run.log(**row)
-                results[name].append(row)
+                work = partial(train_one, name, task, seed, args, run)
+                results[name].append(run.once(work, network=name, seed=seed))
     report(args, run, task, results)
 
 
@@ -107,7 +101,7 @@ def train_one(
         "train_error": 100 - row["train"],
         "test_error": 100 - row["test"],
     }
-    return {"network": name, "seed": seed} | row | errors
+    return row | errors
 
 
 def report(
@@ -148,8 +142,7 @@ def result_table(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     lines = []
     for network, rows in results.items():
         mean = over_seeds(rows)
-        keys = ("train_loss", "train_error", "test_error")
-        scores = [mean[key] if len(rows) > 1 else mean[key][0] for key in keys]
+        scores = cells(rows, ("train_loss", "train_error", "test_error"))
         lines.append([network, *scores, mean["seconds"][0]])
     return table(columns, lines)
 

@@ -22,7 +22,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,13 @@ from torch import nn
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import modern_figures as figures
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import MODELS, build_model
 from chapter_05_resnet_modern_cnn.src.model_train import judge
 from utils import cli
 from utils.device import autocast, pick_precision
 from utils.model_summary import summary
-from utils.run import Run, over_seeds, table
+from utils.run import Run, cells, over_seeds, table
 from utils.timer import Timer
 
 COMPARED = (
@@ -92,18 +92,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.pictures, args.epochs, args.seeds = 96, 1, 1
     args.models = list(dict.fromkeys(args.models))
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
-    x, y = task.train
-    task = replace(task, train=(x[: args.pictures], y[: args.pictures]))
+    task = with_pictures(task, args.pictures)
     costs = {name: cost_of(name, task, args) for name in args.models}
-    done = {(row["network"], row["seed"]): row for row in run.logged()}  # of a resumed run
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in args.models}
     for seed in range(args.seed, args.seed + args.seeds):
         for name in args.models:
-            row = done.get((name, seed))
-            if row is None:
-                row = train_one(name, task, seed, args, run)
-                run.log(**row)
-            results[name].append(row)
+            work = partial(train_one, name, task, seed, args, run)
+            results[name].append(run.once(work, network=name, seed=seed))
     times = latencies(task, args, run)
     for name, cost in costs.items():
         cost |= times[name]
@@ -151,8 +146,7 @@ def train_one(
     precision = pick_precision(run.device, args.precision, convolutions=True)
     where = {"device": run.device, "precision": precision}
     history = recipes.train(model, task, recipe, seed, label=f"{name} seed {seed}", **where)
-    row = judge(history, recipes.accuracy(model, task, **where))
-    return {"network": name, "seed": seed} | row
+    return judge(history, recipes.accuracy(model, task, **where))
 
 
 def latencies(task: ImageTask, args: argparse.Namespace, run: Run) -> dict[str, dict[str, float]]:
@@ -251,7 +245,7 @@ def result_table(
         mean, cost = over_seeds(rows), costs[name]
         speed = BATCH * cost["macs"] / cost["batch_ms"] / 1e6
         facts = [cost["parameters"], cost["macs"] / 1e6, cost["one_ms"], cost["batch_ms"], speed]
-        scores = [mean[k] if len(rows) > 1 else mean[k][0] for k in ("train_loss", "test")]
+        scores = cells(rows, ("train_loss", "test"))
         lines.append([name, *facts, *scores, mean["seconds"][0]])
     return table(columns, lines)
 

@@ -26,6 +26,7 @@ import argparse
 import copy
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from utils import cli
 from utils.checkpoint import save_checkpoint
 from utils.device import pick_precision
 from utils.errors import UserError
-from utils.run import Run, over_seeds, table
+from utils.run import Run, cells, over_seeds, table
 
 PATH = "chapter_05_resnet_modern_cnn/src/fine_tune.py"
 SHIPPED = "chapter_05_resnet_modern_cnn/checkpoints/resnet18_intel_scenes.pth"
@@ -100,17 +101,14 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     args.labels = sorted(set(args.labels))
     source, task = embedded(args, run) if args.embedded else given(args)
     task = replace(task, mean=torch.tensor(source.mean), std=torch.tensor(source.std))
-    done = {(row["method"], row["labels"], row["seed"]): row for row in run.logged()}
     results: dict[str, dict[int, list[dict[str, Any]]]] = {}
     for method in args.methods:
         results[method] = {}
         for count in args.labels:
             results[method][count] = []
             for seed in range(args.seed, args.seed + args.seeds):
-                row = done.get((method, count, seed))
-                if row is None:
-                    row = train_one(method, count, source, task, seed, args, run)
-                    run.log(**row)
+                work = partial(train_one, method, count, source, task, seed, args, run)
+                row = run.once(work, method=method, labels=count, seed=seed)
                 results[method][count].append(row)
     report(args, run, source, task, results)
 
@@ -224,9 +222,6 @@ def train_one(
     )
     last = history.step_losses[-max(1, args.steps // 10) :]
     return {
-        "method": method,
-        "labels": count,
-        "seed": seed,
         "test": recipes.accuracy(model, task, **where),
         "train_loss": float(np.mean(last)),
         "trained": sum(p.numel() for group in groups for p in group["params"]),
@@ -295,8 +290,7 @@ def result_table(results: dict[str, dict[int, list[dict[str, Any]]]]) -> dict[st
     lines = []
     for method, by_count in results.items():
         means = [over_seeds(rows) for rows in by_count.values()]
-        single = len(by_count[counts[0]]) == 1
-        scores = [mean["test"][0] if single else mean["test"] for mean in means]
+        scores = [score for rows in by_count.values() for score in cells(rows, ["test"])]
         trained = by_count[counts[0]][0]["trained"]
         seconds = float(np.mean([mean["seconds"][0] for mean in means]))
         lines.append([transfer_figures.NAMES[method], trained, *scores, seconds])

@@ -37,7 +37,7 @@ from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_t
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
 from utils.device import pick_precision
-from utils.run import Run, over_seeds, table
+from utils.run import Run, cells, over_seeds, table
 
 TYPES = {"resnet": ("resnet",), "plainnet": ("plainnet",), "compare": ("resnet", "plainnet")}
 DEPTHS = tuple(sorted([*BASIC, *DEEP, *CIFAR_DEPTHS]))
@@ -265,9 +265,7 @@ def result_table(
     lines = []
     for kind, rows in results.items():
         mean = metrics["networks"][kind]
-        scores = [
-            mean[key] if len(rows) > 1 else mean[key][0] for key in ("train_loss", "val", "test")
-        ]
+        scores = cells(rows, ("train_loss", "val", "test"))
         facts = [f"{kind}{depth}", metrics["parameters"][kind], rows[0]["epochs"]]
         lines.append([*facts, *scores, mean["seconds"][0]])
     return table(columns, lines)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from chapter_04_cnn_classic import exp_ladder
+from chapter_04_cnn_classic import speedrun as speedrun_script
 from chapter_04_cnn_classic import speedrun_training as speedrun
 from chapter_04_cnn_classic.image_tasks import load_task, standardize, to_pixels
 from chapter_04_cnn_classic.speedrun_network import SpeedNet, identity_kernel, whitening_filters
@@ -133,3 +134,22 @@ def test_a_stopped_ladder_goes_on_with_the_finished_rungs(tmp_path):
     assert [row["rung"] for row in rows] == ["sigmoid", "relu"]
     assert rows[:1] == first
     assert set(read_json(folder / "ladder_shapes.json")["metrics"]["rungs"]) == {"sigmoid", "relu"}
+
+
+def test_what_a_doubling_of_the_time_is_worth():
+    budgets = [{"seconds": s, "accuracy_6": a} for s, a in ((400.0, 84.0), (100.0, 68.0))]
+    found = speedrun_script.doubling(budgets)  # error 32 -> 16 in two doublings
+    assert found["error_factor"] == pytest.approx(0.5**0.5)
+    assert found["minutes_to_target"] == pytest.approx(1600 / 60)  # 8 %: two doublings more
+    assert speedrun_script.doubling(budgets[:1]) == {}
+
+
+def test_the_operations_of_a_training_are_counted(task):
+    settings = Settings(epochs=2, widths=(8, 8, 8), small_size=32)
+    found = speedrun_script.rate(settings, task, seconds=3.0, use_val=False)
+    whiten = 24 * 12 * 31**2
+    blocks = 9 * (24 * 8 * 31**2 + 8 * 8 * (15**2 + 15**2 + 7**2 + 7**2 + 3**2))
+    forward = 2 * (whiten + blocks + 8 * 10)
+    assert found["millions_a_picture"] * 1e6 == pytest.approx(forward)
+    assert found["trillions"] * 1e12 == pytest.approx(3 * 2 * 40 * forward)
+    assert found["billions_a_second"] * 1e9 == pytest.approx(2 * 40 * forward)

@@ -16,6 +16,7 @@ from chapter_04_cnn_classic.image_tasks import (
     standardize,
     to_pixels,
     train_batches,
+    with_pictures,
 )
 from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
@@ -30,6 +31,22 @@ def toy_task(count: int = 32, size: int = 16) -> ImageTask:
     y = torch.arange(count) % 4
     mean, std = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.25])
     return ImageTask("toy", ("a", "b", "c", "d"), (x, y), (x, y), (x, y), mean, std)
+
+
+def test_fewer_pictures_of_sorted_files_are_of_all_classes():
+    task = toy_task(32)
+    x, y = task.train
+    task = replace(task, train=(x[y.argsort()], y.sort().values))  # as files lie
+    part = with_pictures(task, 8)
+    assert part.train[1].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    torch.testing.assert_close(part.train[0][::2], x[y.argsort()][::8])
+    assert part.test is task.test and part.mean is task.mean
+    assert len(with_pictures(task, None).train[1]) == len(with_pictures(task, 99).train[1]) == 32
+
+
+def test_fewer_drawn_pictures_are_the_first():
+    task = load_task("shapes", limit=12)
+    torch.testing.assert_close(with_pictures(task, 5).train[0], task.train[0][:5])
 
 
 def test_load_task_keeps_bytes_and_statistics():

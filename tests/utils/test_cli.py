@@ -10,10 +10,10 @@ import torch
 
 from utils import cli
 from utils.file_io_util import read_json
-from utils.run import Run, chapter_folder, over_seeds, table
+from utils.run import Run, cells, chapter_folder, over_seeds, table
 
 
-def make_script(tmp_path, body):
+def make_script(tmp_path, body, resume=False):
     """A script in a chapter-like folder; returns main(argv) -> exit code."""
     folder = tmp_path / "chapter_99_demo"
     folder.mkdir(exist_ok=True)
@@ -23,6 +23,8 @@ def make_script(tmp_path, body):
         parser = cli.make_parser("Demo.", examples=["python demo.py"])
         parser.add_argument("--epochs", type=cli.positive_int, default=3, help="passes")
         parser.add_argument("--mode", choices=["a", "b"], default="a", help="what to do")
+        if resume:
+            cli.add_resume_option(parser)
         argv = ["--output_dir", str(tmp_path / "outputs"), *argv]
         return cli.run(parser, body, script=str(script), argv=argv)
 
@@ -169,6 +171,39 @@ def test_over_seeds_gives_mean_and_deviation_of_the_numbers():
     first = {"seed": 1, "test": 90, "losses": [1, 2], "note": "a"}
     runs = [first, {"seed": 2, "test": 92.0, "losses": [3], "note": "b"}]
     assert over_seeds(runs) == {"test": (91.0, 1.0)}
+
+
+def test_cells_show_a_deviation_only_of_several_runs():
+    runs = [{"val": 1.0, "test": 90.0}, {"val": 2.0, "test": 92.0}]
+    assert cells(runs, ("test", "val")) == [(91.0, 1.0), (1.5, 0.5)]
+    assert cells(runs[:1], ("val",)) == [1.0]
+
+
+def test_an_option_of_a_resumed_run_is_recorded_as_it_was_given_last(tmp_path):
+    main = make_script(tmp_path, lambda args, run: run.finish({"x": args.epochs}), resume=True)
+    main("--epochs", "5", "--seed=3", "--run_name", "a")
+    folder = run_folder(tmp_path)
+    assert main("--resume", str(folder), "--epochs", "7") == 0
+    record = read_json(folder / "run.json")
+    assert record["metrics"] == {"x": 7}
+    assert record["command"] == "python chapter_99_demo/demo.py --epochs 7 --seed=3"
+
+
+def test_what_a_run_has_logged_is_not_done_again(tmp_path):
+    calls = []
+
+    def work():
+        calls.append(1)
+        return {"test": len(calls), "by_class": [1, 2]}
+
+    run = Run(argparse.Namespace(), tmp_path / "demo.py", tmp_path, [])
+    first = run.once(work, model="a", seed=1)
+    assert first == {"model": "a", "seed": 1, "test": 1, "by_class": [1, 2]}
+    resumed = Run(argparse.Namespace(), tmp_path / "demo.py", tmp_path, [])
+    assert resumed.once(work, model="a", seed=1) == first
+    assert resumed.once(work, model="a", seed=2)["test"] == 2
+    assert resumed.once(work, model="a", seed=2, width=8)["test"] == 3, "a fact the line lacks"
+    assert len(calls) == 3
 
 
 def test_a_script_in_src_belongs_to_its_chapter(tmp_path):

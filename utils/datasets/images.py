@@ -37,6 +37,7 @@ from utils.datasets.photos import read_photos
 from utils.datasets.registry import COURSE_SETS, SOURCES, Source
 from utils.errors import UserError
 
+DRAWN = "drawn by the course"  # the origin of procedural scenes
 SPLIT_SEED = 20240229
 DIGITS_VAL, DIGITS_TEST = 250, 350
 STANDARD_VAL = 5_000
@@ -194,7 +195,7 @@ def load_shapes(name: str, limit: int | None = None) -> ImageData:
 
     scenes = shapes.make_splits(EMBEDDED_SIZES[name], limit)
     parts = [Split(part.images, np.ascontiguousarray(part.labels)) for part in scenes]
-    return _image_data(name, tuple(shapes.CLASSES), *parts, origin="drawn by the course")
+    return _image_data(name, tuple(shapes.CLASSES), *parts, origin=DRAWN)
 
 
 EMBEDDED_SIZES = {"digits": 8, "shapes": 32, "shapes64": 64, "shapes96": 96}  # pixels
