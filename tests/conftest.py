@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,41 @@ for module in sys.argv[1:]:
     for name in [name for name in sys.modules if name.startswith(("chapter_", "utils"))]:
         del sys.modules[name]
 print(json.dumps(answers))
+"""
+
+# Imports the libraries once, then forks a child for each line of JSON it reads, {"argv", "out",
+# "err"}. The child has a memory, a command line and streams of its own and runs the file as
+# `python FILE` does; its exit code is the answer.
+FORK_SCRIPTS = f"""
+import json, os, runpy, signal, sys, traceback
+import matplotlib.figure, numpy, sklearn.datasets, torch, torchvision
+
+def script(argv, out, err):
+    signal.alarm({SECONDS})
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.stdin = open(os.devnull)
+    sys.argv, sys.path[0] = argv, os.path.dirname(os.path.abspath(argv[0]))
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+    except SystemExit as stop:
+        if stop.code is None or isinstance(stop.code, int):
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        code = script(**json.loads(line))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -91,15 +126,55 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable], Any]:
     return get
 
 
+class WarmPython:
+    """Runs scripts in forks of one process that has PyTorch loaded, which takes seconds to import.
+
+    Where forking is not safe (Windows, macOS) every script gets an ordinary process.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self.server: subprocess.Popen | None = None
+
+    def run(self, argv: list[str], folder: Path) -> subprocess.CompletedProcess:
+        """`python *argv` in the repository's root; its streams pass through files in `folder`."""
+        if sys.platform != "linux":
+            return run([sys.executable, *argv], self.environment)
+        if self.server is None:
+            command, pipe = [sys.executable, "-c", FORK_SCRIPTS], subprocess.PIPE
+            self.server = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdin=pipe, stdout=pipe, text=True
+            )
+        paths = {"out": str(folder / "stdout"), "err": str(folder / "stderr")}
+        self.server.stdin.write(json.dumps({"argv": argv, **paths}) + "\n")
+        self.server.stdin.flush()
+        code = int(self.server.stdout.readline())
+        streams = [Path(p).read_text(encoding="utf-8", errors="replace") for p in paths.values()]
+        return subprocess.CompletedProcess(argv, code, *streams)
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.stdin.close()
+            self.server.wait()
+
+
 @pytest.fixture(scope="session")
-def quick_run(made_once, calm_environment) -> Callable[..., QuickRun]:
+def warm_python(calm_environment) -> Iterator[WarmPython]:
+    """One a worker, started by its first script."""
+    python = WarmPython(calm_environment)
+    yield python
+    python.close()
+
+
+@pytest.fixture(scope="session")
+def quick_run(made_once, warm_python) -> Callable[..., QuickRun]:
     """quick_run("chapter_01_x/y.py", "--mode z"): this command of the manifest, with --quick."""
     commands = {(s.path, s.args): s for chapter in load_chapters() for s in chapter.scripts}
 
     def get(path: str, args: str = "") -> QuickRun:
         script = commands[path, args]
         facts = made_once(
-            script.command, lambda folder: asdict(run_quickly(script, folder, calm_environment))
+            script.command, lambda folder: asdict(run_quickly(script, folder, warm_python))
         )
         return QuickRun(**facts | {"folder": Path(facts["folder"])})
 
@@ -121,11 +196,11 @@ def help_of_scripts(made_once, calm_environment) -> Callable[[Chapter], dict[str
     return lambda chapter: made_once(f"{chapter.name} --help", lambda _: ask(chapter))
 
 
-def run_quickly(script: Script, output: Path, environment: dict[str, str]) -> QuickRun:
+def run_quickly(script: Script, output: Path, python: WarmPython) -> QuickRun:
     """Run the command as the manifest has it, in a process of its own."""
     before = checksums(ROOT / script.chapter)
     options = ("--quick", "--output_dir", str(output), "--run_name", "test")
-    done = run(script.argv(*options), environment)
+    done = python.run(script.argv(*options)[1:], output)
     after = checksums(ROOT / script.chapter)
     folder = output / script.chapter / f"{Path(script.file).stem}-test"
     touched = sorted({name for name, _ in before.items() ^ after.items()})
