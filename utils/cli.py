@@ -185,13 +185,12 @@ def _recorded_words(folder: str, script: str) -> list[str]:
 def _overridden(words: list[str], later: list[str]) -> list[str]:
     """The words of both commands, but each option only once: as it was given last."""
     options: dict[str, list[str]] = {}
-    for command in (words, later):
-        given: dict[str, list[str]] = {}
-        name = ""
-        for word in command:
-            name = word.partition("=")[0] if word.startswith("--") else name
-            given.setdefault(name, []).append(word)
-        options |= given
+    name = ""
+    for word in [*words, *later]:
+        if word.startswith("--"):
+            name = word.partition("=")[0]
+            options[name] = []
+        options.setdefault(name, []).append(word)
     return [word for group in options.values() for word in group]
 
 
