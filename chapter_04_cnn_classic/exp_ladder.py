@@ -291,7 +291,7 @@ def staircase(results: dict, dataset: str) -> Any:
         ax.plot([place] * len(runs), [r["test"] for r in runs], "o", ms=4, color=plotting.COLORS[1])
         ax.annotate(
             f"{means[place]:.2f}",
-            (place, means[place]),
+            (place, max(r["test"] for r in runs)),
             (0, 7),
             textcoords="offset points",
             ha="center",

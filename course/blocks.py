@@ -82,7 +82,8 @@ def show(value: Any, spec: str, language: str) -> str:
     if isinstance(value, dict):
         return str(value[language])
     if isinstance(value, list) and len(value) == 2:
-        return " ± ".join(show(part, spec, language) for part in value)
+        mean, spread = value
+        return f"{show(mean, spec, language)} ± {show(spread, spec.lstrip('+'), language)}"
     if isinstance(value, int | float) and not isinstance(value, bool) and spec not in ("", "s"):
         try:
             return format(value, spec)
