@@ -182,7 +182,10 @@ def test_quick_fine_tuning_compares_four_methods_on_unseen_classes(tuned):
 
 
 def test_a_finished_run_resumes_without_training(tuned, monkeypatch, capsys):
-    monkeypatch.setattr(fine_tune, "train_one", None)
+    def never(*args):
+        pytest.fail("what was finished is trained again")
+
+    monkeypatch.setattr(fine_tune, "train_one", never)
     before = result_of(tuned, "fine_tune_embedded")["metrics"]
     assert fine_tune.main(["--resume", str(tuned)]) == 0
     after = result_of(tuned, "fine_tune_embedded")["metrics"]

@@ -75,6 +75,7 @@ def test_results_table_in_both_languages(root):
         ("errors:tables.main.rows.0.1:.3f", "0.500 ± 0.125"),
         ("errors:tables.main.rows.0.0", "first"),
         ("errors:tables.main.rows.0.1:*2.1f", "1.0 ± 0.2"),
+        ("errors:tables.main.rows.0.1:+.1f", "+0.5 ± 0.1"),
         ("chapter_01_tiny/errors:metrics.a.0.1:.0%", "46%"),
     ],
 )
