@@ -6,8 +6,8 @@ seconds on the same machine, and the result is drawn against parameters, multipl
 (MACs) of one picture, and pictures seen.
 
     python chapter_04_cnn_classic/exp_architectures.py                             shapes, 5 minutes
-    python chapter_04_cnn_classic/exp_architectures.py --seconds 60 --seeds 3      steadier
-    python chapter_04_cnn_classic/exp_architectures.py --dataset cifar10 --seconds 300
+    python chapter_04_cnn_classic/exp_architectures.py --seconds 120 --threads 1   as published
+    python chapter_04_cnn_classic/exp_architectures.py --dataset cifar10 --seconds 120
 
 The recipe is the same for all (AdamW, one cycle, flips and crops); the highest learning rate is the
 better of two for each, found on the validation split: networks with BatchNorm stand more.
@@ -40,7 +40,7 @@ MAX_EPOCHS = 60  # a small network learns no more after that many passes
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_architectures.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --seconds 300"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --seconds 120"])
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--dataset", default="shapes", help="name, see python -m utils.datasets list"
@@ -166,15 +166,17 @@ def result_table(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 def scatter(results: dict[str, list[dict[str, float]]], title: str) -> Any:
     """Test accuracy over parameters, MACs and pictures seen; a colour a network, a dot a seed."""
     figure, axes = plotting.subplots(1, 3, width=11.5, height=3.9, sharey=True)
+    known = [*COMPARED, *(model for model in results if model not in COMPARED)]
+    colors = dict(zip(known, plotting.COLORS * 2, strict=False))  # the same in every figure
     labels = {
         "parameters": "parameters",
         "macs": "MACs of one picture",
         "pictures": "training pictures seen",
     }
     for ax, (key, label) in zip(axes, labels.items(), strict=True):
-        for color, (model, runs) in zip(plotting.COLORS, results.items(), strict=False):
+        for model, runs in results.items():
             x = [run[key] for run in runs]
-            ax.plot(x, [run["test"] for run in runs], "o", color=color, label=model)
+            ax.plot(x, [run["test"] for run in runs], "o", color=colors[model], label=model)
         ax.set(xscale="log", xlabel=label)
     axes[0].set_ylabel("test accuracy (%)")
     figure.suptitle(title, fontsize="medium")

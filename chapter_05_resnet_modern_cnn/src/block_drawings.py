@@ -50,7 +50,7 @@ class Drawing:
     """A block from top to bottom.
 
     channels: of the stream. branch: boxes up to the join. join: "+", "concat" or "" (plain).
-    after: boxes behind the join. before: boxes ahead of the fork.
+    after: boxes behind the join.
     """
 
     title: str
@@ -58,7 +58,6 @@ class Drawing:
     branch: tuple[Layer, ...]
     join: str = "+"
     after: tuple[Layer, ...] = ()
-    before: tuple[Layer, ...] = ()
 
 
 def conv(text: str, channels: int, does: str = "mix") -> Layer:
@@ -148,7 +147,7 @@ def draw_blocks(drawings: list[Drawing], width: float) -> Figure:
     """The drawings side by side on one scale, with the meaning of the colours underneath."""
     from matplotlib.patches import Patch
 
-    height = max(len(d.before + d.branch + d.after) + bool(d.join) for d in drawings) + 1.2
+    height = max(len(d.branch + d.after) + bool(d.join) for d in drawings) + 1.2
     figure, axes = plotting.subplots(1, len(drawings), width=width, height=0.52 * height + 0.9)
     widest = max(layer.channels for d in drawings for layer in d.branch)
     widest = max(widest, *(d.channels for d in drawings))
@@ -157,7 +156,7 @@ def draw_blocks(drawings: list[Drawing], width: float) -> Figure:
         ax.set(xlim=(-1.0, 1.35), ylim=(-height * STEP + 0.3, 0.55), title=drawing.title)
         ax.set_aspect("equal")
         ax.axis("off")
-    used = {layer.does for d in drawings for layer in d.before + d.branch + d.after}
+    used = {layer.does for d in drawings for layer in d.branch + d.after}
     marks = [
         Patch(facecolor=FILL[d], edgecolor=LINE, lw=0.6, label=MEANING[d])
         for d in FILL
@@ -171,8 +170,6 @@ def draw_block(ax: Axes, drawing: Drawing, scale: float) -> None:
     """One block: bands between boxes are as wide as the stream has channels."""
     y, channels = 0.0, drawing.channels
     ax.text(0, 0.12, f"{channels} channels", ha="center", va="bottom", fontsize=7)
-    for layer in drawing.before:
-        y, channels = put(ax, layer, y, channels, scale)
     fork = y - 0.12
     if drawing.join == "concat":  # the branch works on one half of the channels
         band(ax, y, fork, channels, scale)
