@@ -173,6 +173,7 @@ def over_test_split(
     else:
         images = load_task(classifier.dataset, args.data_dir, args.test_pictures).test[0]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in args.methods}
+    places = places_of(classifier, layer, images[0])
     for number, pixels in enumerate(cli.progress(images, "test pictures")):
         x = classifier.standardize(pixels[None])
         label = int(classifier.probabilities(pixels[None]).argmax())
@@ -180,10 +181,31 @@ def over_test_split(
             h = heat(name, classifier.model, x, label, layer)
             row = cam_methods.deletion_insertion(classifier.model, x, label, h)
             if masks is not None:
-                row["inside"] = 100 * cam_methods.mass_inside(h.cpu(), masks[number])
-                row["area"] = 100 * (masks[number]).float().mean().item()
+                row |= on_the_object(h.cpu(), masks[number], places)
             rows[name].append(row)
     return rows
+
+
+def places_of(classifier: Classifier, layer: nn.Module, pixels: Tensor) -> tuple[int, int]:
+    """Height and width (h, w) of the layer's maps."""
+    with torch.no_grad(), cam_methods.watching(layer) as seen:
+        classifier.model(classifier.standardize(pixels[None]))
+    return seen[-1].shape[2:]
+
+
+def on_the_object(heat: Tensor, mask: Tensor, places: tuple[int, int]) -> dict[str, float]:
+    """How well a map (H, W) finds the object of a mask (H, W), in per cent.
+
+    `ceiling`: the mask itself, as coarse as the layer's (h, w) places.
+    """
+    coarse = cam_methods.as_coarse_as(places, mask)
+    return {
+        "ceiling": 100 * cam_methods.mass_inside(coarse, mask),
+        "inside": 100 * cam_methods.mass_inside(heat, mask),
+        "hot_inside": 100 * cam_methods.mass_inside(cam_methods.hottest(heat), mask),
+        "points": 100.0 * cam_methods.points_inside(heat, mask),
+        "area": 100 * mask.float().mean().item(),
+    }
 
 
 def score_table(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
@@ -198,13 +220,16 @@ def score_table(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     if "inside" in next(iter(rows.values()))[0]:
         columns += [
             ("Heat on the object (%)", "落在物体上的热度（%）", ".1f"),
+            ("Of the heat over half of its maximum (%)", "超过最大值一半的热度（%）", ".1f"),
+            ("Maximum on the object (%)", "最热点在物体上（%）", ".1f"),
             ("Object's area (%)", "物体面积（%）", ".1f"),
         ]
-        keys += ["inside", "area"]
+        keys += ["inside", "hot_inside", "points", "area"]
     lines = []
     for name, values in rows.items():
         mean = over_seeds(values)
-        cells = [mean[key] if len(values) > 1 else mean[key][0] for key in keys]
+        spread = len(values) > 1  # of yes and no ("points") it would say nothing
+        cells = [mean[key] if spread and key != "points" else mean[key][0] for key in keys]
         lines.append([cam_figures.NAMES[name], *cells])
     return table(columns, lines)
 

@@ -235,6 +235,22 @@ def mass_inside(heat: Tensor, mask: Tensor) -> float:
     return (heat[mask].sum() / heat.sum().clamp(min=1e-12)).item()
 
 
+def as_coarse_as(places: tuple[int, int], mask: Tensor) -> Tensor:
+    """A mask (H, W) as a layer with (h, w) places could draw it, enlarged again: (H, W)."""
+    small = F.adaptive_avg_pool2d(mask[None, None].float(), places)
+    return as_heat(small, mask[None, None])
+
+
+def hottest(heat: Tensor, share: float = 0.5) -> Tensor:
+    """What of a map (H, W) is above `share` of its maximum; the rest is 0."""
+    return (heat - share * heat.max()).clamp(min=0)
+
+
+def points_inside(heat: Tensor, mask: Tensor) -> bool:
+    """Whether the maximum lies where mask (H, W) is true (pointing game, Zhang et al. 2016)."""
+    return bool(mask.flatten()[heat.argmax()])
+
+
 def rank_correlation(first: Tensor, second: Tensor) -> float:
     """Spearman's: the correlation of the ranks of all pixels, -1 .. 1; 0 if one map is flat."""
     ranks = [t.flatten().argsort(stable=True).argsort().double() for t in (first, second)]

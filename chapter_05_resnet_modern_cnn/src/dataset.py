@@ -39,7 +39,7 @@ class Preset:
 
 PRESETS = {
     "cifar10": Preset(depth=20, epochs=40),
-    "shapes": Preset(depth=44, epochs=4),
+    "shapes": Preset(depth=32, epochs=2),
 }
 
 

@@ -40,7 +40,7 @@ from utils import cli
 from utils.device import pick_precision
 from utils.run import Run, cells, over_seeds, table
 
-SHAPES_PICTURES = 2400  # of the training split, by default
+SHAPES_PICTURES = 4000  # of the training split, by default
 QUICK_WIDTHS = (8, 16, 32)
 
 
@@ -82,8 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--seeds", type=cli.positive_int, default=1)
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, default=3)
-    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
-    group.add_argument("--batch_size", type=cli.positive_int, default=64)
+    group.add_argument("--lr", type=cli.positive_float, default=0.05, help="highest learning rate")
+    group.add_argument("--batch_size", type=cli.positive_int, default=32)
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=5e-4)
     cli.add_resume_option(group)
     return parser

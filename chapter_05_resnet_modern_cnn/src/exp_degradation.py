@@ -52,8 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--epochs", type=cli.positive_int, default=3)
     group.add_argument("--seeds", type=cli.positive_int, default=1)
-    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
-    group.add_argument("--batch_size", type=cli.positive_int, default=128)
+    group.add_argument("--lr", type=cli.positive_float, default=0.05, help="highest learning rate")
+    group.add_argument("--batch_size", type=cli.positive_int, default=32)
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=1e-4)
     cli.add_resume_option(group)
     return parser

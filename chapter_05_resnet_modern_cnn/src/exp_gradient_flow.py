@@ -5,7 +5,7 @@ to the last, J = d h_L / d h_0, has singular values. If all of them shrink with 
 vanishes; if the largest grows it explodes; if they spread over many powers of ten most directions
 are lost. Without a shortcut J is a product, J = J_L ... J_1; with it, a product of (I + J_l).
 
-    python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py                  about 4 minutes
+    python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py                  about 6 minutes
     python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py --depth 110 --epochs 0
 
 At the start of the training, and after some epochs on `shapes`: plain and residual networks, with
@@ -67,9 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py"
     parser = cli.make_parser(__doc__, [path, f"{path} --depth 110 --epochs 0"])
     group = parser.add_argument_group("comparison")
-    group.add_argument("--depth", type=int, choices=CIFAR_DEPTHS, default=44)
-    group.add_argument("--epochs", type=cli.non_negative_int, default=2, help="0: only the start")
-    group.add_argument("--pictures", type=cli.positive_int, default=2000, help="of shapes")
+    group.add_argument("--depth", type=int, choices=CIFAR_DEPTHS, default=32)
+    group.add_argument("--epochs", type=cli.non_negative_int, default=3, help="0: only the start")
+    group.add_argument("--pictures", type=cli.positive_int, default=4000, help="of shapes")
     group.add_argument("--seeds", type=cli.positive_int, default=1)
     group.add_argument("--lr", type=cli.positive_float, default=0.05, help="highest learning rate")
     return parser
@@ -103,7 +103,7 @@ def follow(
     row: dict[str, Any] = {"start": measure(model, task, rows)}
     row["train_losses"] = []
     if args.epochs:
-        recipe = Recipe(args.epochs, 64, args.lr, "sgd", weight_decay=1e-4, clip_norm=1.0)
+        recipe = Recipe(args.epochs, 32, args.lr, "sgd", weight_decay=1e-4, clip_norm=1.0)
         label = f"{variant.name} seed {seed}"
         history = recipes.train(model, task, recipe, seed, device=run.device, label=label)
         row["train_losses"] = [e["train_loss"] for e in history.epochs]

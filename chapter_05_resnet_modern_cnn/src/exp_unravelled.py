@@ -1,4 +1,4 @@
-"""Delete a block from a trained network: a residual network hardly notices, a plain one breaks.
+"""Delete a block from a trained network: a residual network limps on, a plain one breaks.
 
 What you learn: a residual network of n blocks is a sum over 2^n paths, of which most are short
 (Veit et al. 2016). Each path takes or skips each block, so their lengths have the binomial
@@ -6,12 +6,12 @@ distribution: n blocks give (n over k) paths of length k. Deleting one block rem
 paths and leaves the other half as they were. A plain network has one path, and it goes through
 every block.
 
-    python chapter_05_resnet_modern_cnn/src/exp_unravelled.py                  shapes, 5 minutes
-    python chapter_05_resnet_modern_cnn/src/exp_unravelled.py --depth 56 --epochs 8
+    python chapter_05_resnet_modern_cnn/src/exp_unravelled.py                     two minutes
     python chapter_05_resnet_modern_cnn/src/exp_unravelled.py --weights RESNET.pth PLAINNET.pth
 
-Nothing is trained after the deletion. Blocks that change the map's shape keep their shortcut only;
-in a plain network these cannot be taken out.
+The networks are the shipped ones of 20 layers, both trained on `shapes` with one recipe; others are
+trained with model_train.py. Nothing is trained after the deletion. Blocks that change the map's
+shape keep their shortcut only; in a plain network these cannot be taken out.
 """
 
 from __future__ import annotations
@@ -28,40 +28,35 @@ import torch
 from torch import Tensor, nn
 
 from chapter_04_cnn_classic import recipe as recipes
-from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import unravelled_figures as figures
-from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS, ResidualBlock
+from chapter_05_resnet_modern_cnn.src.architectures.resnet import ResidualBlock
+from chapter_05_resnet_modern_cnn.src.classifier import CHAPTER
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
-from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
+from chapter_05_resnet_modern_cnn.src.model import load_model
 from utils import cli
 from utils.errors import UserError
 from utils.run import Run, table
 from utils.seed import generator
 
-KINDS = ("resnet", "plainnet")
+SHIPPED = tuple(f"{CHAPTER}/checkpoints/{kind}20_shapes.pth" for kind in ("resnet", "plainnet"))
+QUICK_ROWS = 100  # of the test split
 DRAWS = 4  # random choices of blocks for each number of deleted ones
 
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_unravelled.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --depth 56 --epochs 8"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --weights RESNET.pth PLAINNET.pth"])
     group = parser.add_argument_group("networks")
-    group.add_argument("--depth", type=int, choices=CIFAR_DEPTHS, default=32)
-    group.add_argument("--epochs", type=cli.positive_int, default=4)
-    group.add_argument("--pictures", type=cli.positive_int, default=6000, help="of shapes")
-    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
-    help_text = "trained networks instead, of one data set (model_train.py)"
-    group.add_argument("--weights", nargs="+", metavar="FILE", help=help_text)
+    help_text = "trained networks, all on one data set (default: the shipped ones of `shapes`)"
+    group.add_argument("--weights", nargs="+", metavar="FILE", default=SHIPPED, help=help_text)
     return parser
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
-    if run.quick:
-        args.depth, args.epochs, args.pictures = 20, 1, 256
-    networks, task = loaded(args) if args.weights else trained(args, run)
+    networks, task = loaded(args)
     images, labels = task.test
     if run.quick:
-        task = replace(task, test=(images[:100], labels[:100]))
+        task = replace(task, test=(images[:QUICK_ROWS], labels[:QUICK_ROWS]))
     results = {
         name: take_apart(model.to(run.device), task, run) for name, model in networks.items()
     }
@@ -78,20 +73,6 @@ def loaded(args: argparse.Namespace) -> tuple[dict[str, nn.Module], ImageTask]:
     if len(names) > 1:
         raise UserError(f"the weights are of different data sets: {', '.join(sorted(names))}.")
     return networks, load_task(names.pop(), args.data_dir)
-
-
-def trained(args: argparse.Namespace, run: Run) -> tuple[dict[str, nn.Module], ImageTask]:
-    """A residual and a plain network, both trained on `shapes` with one recipe."""
-    task = load_task("shapes", limit=args.pictures)
-    recipe = Recipe(args.epochs, 64, args.lr, "sgd", weight_decay=1e-4, augment="flip,crop")
-    networks = {}
-    for kind in KINDS:
-        torch.manual_seed(args.seed)
-        model = build_model(f"{kind}{args.depth}", len(task.classes), task.image_size)
-        label = f"{kind}{args.depth}"
-        recipes.train(model, task, recipe, args.seed, device=run.device, label=label)
-        networks[label] = model
-    return networks, task
 
 
 class OnlyShortcut(nn.Module):

@@ -90,6 +90,23 @@ def test_the_evidence_is_found_where_it_is(name):
         )
 
 
+def test_the_hottest_part_and_the_maximum_are_found():
+    heat = torch.zeros(SIDE, SIDE)
+    heat[0, 0], heat[3, 3] = 1.0, 0.4
+    mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    mask[0, 0] = True
+    assert methods.mass_inside(heat, mask) == pytest.approx(1 / 1.4)
+    assert methods.mass_inside(methods.hottest(heat), mask) == pytest.approx(1)
+    assert methods.points_inside(heat, mask) and not methods.points_inside(heat, ~mask)
+
+
+def test_a_coarse_mask_spills_over_its_edge():
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[2:6, 2:6] = True
+    assert methods.mass_inside(methods.as_coarse_as((8, 8), mask), mask) == pytest.approx(1)
+    assert methods.mass_inside(methods.as_coarse_as((2, 2), mask), mask) == pytest.approx(0.25)
+
+
 def test_a_right_map_scores_higher_than_a_wrong_one():
     corner, x = Corner(), torch.rand(1, 1, SIDE, SIDE) + 0.5
     right = torch.zeros(SIDE, SIDE)

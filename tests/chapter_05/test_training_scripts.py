@@ -61,19 +61,19 @@ def compared(tmp_path_factory):
 
 
 def test_a_comparison_trains_both_networks_alike(compared):
-    metrics = read_json(compared / "compare_shapes_20.json")["metrics"]
+    metrics = read_json(compared / "compare_shapes_32.json")["metrics"]
     assert set(metrics["networks"]) == {"resnet", "plainnet"}
     assert metrics["parameters"]["resnet"] == metrics["parameters"]["plainnet"]
     for kind in metrics["runs"]:
         (row,) = metrics["runs"][kind]
         assert len(row["train_losses"]) == len(row["val_losses"]) == row["epochs"] == 2
-        assert np.shape(row["gradients"]) == (3, 19)  # before training and after each epoch
+        assert np.shape(row["gradients"]) == (3, 31)  # before training and after each epoch
     names = {path.name for path in compared.iterdir()}
-    assert {"compare_shapes_20_losses.png", "compare_shapes_20_gradients.png"} <= names
+    assert {"compare_shapes_32_losses.png", "compare_shapes_32_gradients.png"} <= names
 
 
 def test_shipped_weights_are_half_and_answer_as_reported(compared):
-    model, checkpoint = door.load_model(compared / "resnet20_shapes.pth")
+    model, checkpoint = door.load_model(compared / "resnet32_shapes.pth")
     floats = [v for v in checkpoint["state"].values() if v.is_floating_point()]
     assert all(value.dtype == torch.float16 for value in floats)
     assert checkpoint["dataset"] == "shapes" and len(checkpoint["classes"]) == 10
@@ -133,7 +133,7 @@ def test_a_folder_is_classified_and_what_is_no_picture_left_out(compared, tmp_pa
     Image.new("RGBA", (40, 30), (200, 30, 30, 128)).save(pictures / "ring_1.png")
     Image.new("L", (1, 1)).save(pictures / "tiny.jpg")
     (pictures / "text.png").write_text("no picture", encoding="utf-8")
-    words = ["--model_path", str(compared / "resnet20_shapes.pth"), "--image_path", str(pictures)]
+    words = ["--model_path", str(compared / "resnet32_shapes.pth"), "--image_path", str(pictures)]
     assert inference.main([*words, "--output_dir", str(tmp_path), "--run_name", "a"]) == 0
     metrics = read_json(folder_of(tmp_path, "inference", "a") / "inference.json")["metrics"]
     assert metrics["classified"] == 2 and metrics["named"] == 1
@@ -149,14 +149,14 @@ def test_a_folder_is_classified_and_what_is_no_picture_left_out(compared, tmp_pa
     ],
 )
 def test_cam_names_what_is_wrong(words, says, compared, tmp_path, capsys):
-    weights = ["--model_path", str(compared / "resnet20_shapes.pth")]
+    weights = ["--model_path", str(compared / "resnet32_shapes.pth")]
     image = ["--image_path", f"{SCRIPTS}/images/airplane.png"]
     assert cam.main([*weights, *image, *words, "--output_dir", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
 
 
 def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(compared, tmp_path):
-    words = ["--quick", "--model_path", str(compared / "resnet20_shapes.pth")]
+    words = ["--quick", "--model_path", str(compared / "resnet32_shapes.pth")]
     words += ["--image_path", f"{SCRIPTS}/images/airplane.png", "--test_pictures", "3"]
     assert cam.main([*words, "--output_dir", str(tmp_path), "--run_name", "a"]) == 0
     folder = folder_of(tmp_path, "cam", "a")
