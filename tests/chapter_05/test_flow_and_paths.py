@@ -32,6 +32,16 @@ def test_blocks_that_start_at_zero_leave_the_jacobian_of_the_shortcuts():
     assert max(values[16:]) <= flow.FLOOR * values[0]
 
 
+@pytest.mark.parametrize(("shortcut", "dead"), [("A", 48), ("B", 0)])
+def test_zero_init_kills_the_channels_that_shortcut_a_pads(shortcut, dead):
+    """relu(0 + 0) has the derivative 0: no gradient reaches the branch that should fill them."""
+    torch.manual_seed(0)
+    model = CifarResNet(1, zero_init=True, shortcut=shortcut).train()
+    model(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    scale = model.layer3[0].bn2.weight  # (64,), all 0
+    assert (scale.grad == 0).sum() == dead
+
+
 def test_measuring_leaves_the_network_as_it_was(task):
     model = CifarResNet(1).eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -14,6 +14,7 @@ vary is a switch here, and each switch leaves the rest as it is:
                   "v2"    pre-activation (He et al. 2016): BatchNorm and ReLU before each
                           convolution, nothing after the sum, so that x_L = x_l + sum of F
     zero_init     F starts at 0, by its last BatchNorm (v2: its last convolution): the block is S
+                  (not with "A": a padded channel would be 0 in front of a ReLU for ever)
     resnet_d      a stem of three 3x3 convolutions, and an average pool before a strided projection
                   (He, Tong et al. 2019): no pixel is thrown away
     drop_path     stochastic depth (Huang et al. 2016), rising linearly to this rate
