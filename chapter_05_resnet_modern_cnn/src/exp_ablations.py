@@ -10,7 +10,7 @@ switch of architectures/resnet.py, under one recipe, from the same seeds on the 
     drop_path      stochastic depth, 0.1 or 0.2 at the last block
     attention      squeeze-and-excitation or CBAM in every block
 
-    python chapter_05_resnet_modern_cnn/src/exp_ablations.py                       shapes, 5 minutes
+    python chapter_05_resnet_modern_cnn/src/exp_ablations.py                       shapes, 8 minutes
     python chapter_05_resnet_modern_cnn/src/exp_ablations.py --switches zero_init --depth 56
     python chapter_05_resnet_modern_cnn/src/exp_ablations.py --dataset cifar10 --epochs 20 \\
         --seeds 3                                                                  a day on a CPU

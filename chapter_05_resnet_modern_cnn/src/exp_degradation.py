@@ -5,7 +5,7 @@ the shallower one: let the added layers be the identity. So if its training erro
 not overfitting, and not a lack of expressive power; the optimiser does not find even the solution
 that is known to exist.
 
-    python chapter_05_resnet_modern_cnn/src/exp_degradation.py                     shapes, 5 minutes
+    python chapter_05_resnet_modern_cnn/src/exp_degradation.py                     shapes, 6 minutes
     python chapter_05_resnet_modern_cnn/src/exp_degradation.py --dataset cifar10 \\
         --depths 20 32 44 56 --epochs 40 --seeds 2                                 hours on a CPU
     python chapter_05_resnet_modern_cnn/src/exp_degradation.py --resume RUN_FOLDER

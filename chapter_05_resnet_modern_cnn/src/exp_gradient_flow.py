@@ -183,7 +183,9 @@ def singular_values(maps: dict[str, Tensor], rows: int | None = None) -> list[fl
     The Jacobian (64, 16 * 32 * 32) is computed row by row: a backward pass for each channel.
     """
     first, *_, last = maps.values()
-    pooled = last.mean(dim=(2, 3))[0, :rows]  # (64,)
+    pooled = last.mean(dim=(2, 3))[0]  # (64,)
+    if rows:  # spread over the channels: the outer ones may all be padding
+        pooled = pooled[torch.linspace(0, len(pooled) - 1, rows).long()]
     jacobian = torch.stack(
         [torch.autograd.grad(one, first, retain_graph=True)[0][0].flatten() for one in pooled]
     ).double()  # (64, 16 * 32 * 32)
@@ -220,9 +222,14 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         "signal": mean([s["signal"][-1] / s["signal"][0] for s in starts]),
         "ratio": mean([s["gradient"][0] / s["gradient"][-1] for s in starts]),
         "largest": mean([s["singular_values"][0] for s in starts]),
-        "condition": mean([s["singular_values"][0] / s["singular_values"][-1] for s in starts]),
+        "condition": mean([condition(s["singular_values"]) for s in starts]),
         "final_loss": float(np.mean(losses)) if losses else float("nan"),
     }
+
+
+def condition(values: list[float]) -> float:
+    """Largest over smallest singular value; of a map that passes nothing on, what the floor is."""
+    return values[0] / values[-1] if values[-1] > 0 else 1 / FLOOR
 
 
 def result_table(variants: dict[str, dict[str, float]]) -> dict[str, Any]:

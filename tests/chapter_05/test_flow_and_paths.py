@@ -42,6 +42,11 @@ def test_zero_init_kills_the_channels_that_shortcut_a_pads(shortcut, dead):
     assert (scale.grad == 0).sum() == dead
 
 
+def test_a_map_that_passes_nothing_on_has_a_condition():
+    assert flow.condition([6.0, 2.0]) == 3
+    assert flow.condition([0.0, 0.0]) == pytest.approx(1 / flow.FLOOR)
+
+
 def test_measuring_leaves_the_network_as_it_was(task):
     model = CifarResNet(1).eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
