@@ -33,7 +33,7 @@ from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import modern_figures as figures
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
-from chapter_05_resnet_modern_cnn.src.model import MODELS, build_model
+from chapter_05_resnet_modern_cnn.src.model import MODELS, build_model, for_small_pictures
 from chapter_05_resnet_modern_cnn.src.model_train import judge
 from utils import cli
 from utils.device import autocast, pick_precision
@@ -111,7 +111,8 @@ def network(name: str, task: ImageTask, args: argparse.Namespace) -> nn.Module:
     MobileNetV3 publishes 0.01 for long trainings: after a hundred steps its running means would
     still be a third of what they started from, and evaluation mode would be wrong.
     """
-    model = build_model(name, len(task.classes), task.image_size, task.channels, skip=args.skip)
+    skip = None if for_small_pictures(name) else args.skip
+    model = build_model(name, len(task.classes), task.image_size, task.channels, skip=skip)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = BN_MOMENTUM

@@ -85,6 +85,11 @@ COUNTED = (
 )
 
 
+def for_small_pictures(name: str) -> bool:
+    """Whether this network was published for 32 px only."""
+    return name.replace("plainnet", "resnet") in SMALL_ONLY
+
+
 def build_model(
     name: str,
     num_classes: int = 1000,
@@ -96,11 +101,14 @@ def build_model(
     """A fresh network, (B, channels, H, W) -> logits (B, num_classes).
 
     From 128 px on it is the published form; for smaller pictures the first halvings are left out
-    (`architectures/common.py`), or as many as `skip` says. `options` are the switches of the
-    network's class. UserError for an unknown name; PictureTooSmall below 8 px.
+    (`architectures/common.py`), or as many as `skip` says; networks that were made for 32 px skip
+    none by themselves. `options` are the switches of the network's class. UserError for an unknown
+    name; PictureTooSmall below 8 px.
     """
     builder = by_name(name, BUILDERS)
-    skip = halvings_to_skip(image_size) if skip is None else skip
+    fitting = halvings_to_skip(image_size)
+    if skip is None:
+        skip = 0 if for_small_pictures(name) else fitting
     return builder(num_classes, channels=channels, skip=skip, **options)
 
 
@@ -154,7 +162,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     costs: dict[str, dict[str, dict[str, int]]] = {}
     for name in cli.progress(names, "networks"):
         costs[name] = {"small": count(name, 10, SMALL_SIZE)}
-        if name.replace("plainnet", "resnet") not in SMALL_ONLY:
+        if not for_small_pictures(name):
             costs[name]["published"] = count(name, 1000, IMAGENET_SIZE)
     run.save_result("model_costs", {"networks": costs}, {"main": cost_table(costs)})
     shown = {f"{n}: parameters": f"{c['small']['parameters']:,}" for n, c in costs.items()}

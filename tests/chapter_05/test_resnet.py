@@ -21,6 +21,7 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import (
     ResNet,
     ZeroPadShortcut,
 )
+from chapter_05_resnet_modern_cnn.src.model import build_model
 from utils.model_summary import summary
 
 NETWORKS = resnet.NETWORKS | resnext.NETWORKS | wide_resnet.NETWORKS
@@ -174,6 +175,16 @@ def test_zero_init_starts_with_the_shortcut_and_still_learns(version):
     model(torch.randn(2, 3, 8, 8)).square().sum().backward()
     last = one.conv2 if version == "v2" else one.bn2
     assert last.weight.abs().sum() == 0 and last.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("skip", "side"), [(None, 8), (0, 8), (1, 16), (2, 32)])
+def test_a_network_for_small_pictures_skips_only_what_it_is_told(skip, side):
+    model = build_model("resnet20", 10, 32, skip=skip)
+    assert model.features(torch.zeros(1, 3, 32, 32)).shape == (1, 64, side, side)
+    usual = build_model("resnet20", 10, 32)
+    assert model.load_state_dict(usual.state_dict())  # the same weights fit
+    with pytest.raises(PictureTooSmall):
+        build_model("resnet20", 10, 4)
 
 
 def test_a_plain_block_is_its_branch():

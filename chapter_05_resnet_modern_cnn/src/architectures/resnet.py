@@ -118,7 +118,8 @@ class ResNet(nn.Module):
 class CifarResNet(nn.Module):
     """The paper's network for small pictures: widths 16, 32, 64, `blocks` BasicBlocks a stage.
 
-    Layers with weights: 6 blocks + 2. Two halvings, none in the stem.
+    Layers with weights: 6 blocks + 2. Two halvings, none in the stem; the first `skip` of them are
+    left out, for finer maps at more cost.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class CifarResNet(nn.Module):
         num_classes: int = 10,
         *,
         channels: int = 3,
+        skip: int = 0,
         widths: Sequence[int] = (16, 32, 64),
         stem_width: int | None = None,
         shortcut: str = "A",
@@ -142,7 +144,7 @@ class CifarResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, first, 3, padding=1, bias=False)
         self.bn1 = nn.Identity() if self.preactivated else nn.BatchNorm2d(first)
         self.relu = nn.Identity() if self.preactivated else nn.ReLU(inplace=True)
-        stages = zip([blocks] * 3, widths, [1, 2, 2], strict=True)
+        stages = zip([blocks] * 3, widths, [1, *strides(skip, 2)], strict=True)
         switches = {"shortcut": shortcut, "version": version, "attention": attention}
         last = add_stages(self, BasicBlock, first, stages, drop_path, **switches)
         self.norm = last_norm(last) if self.preactivated else nn.Identity()
@@ -151,7 +153,7 @@ class CifarResNet(nn.Module):
         initialise(self, zero_init)
 
     def features(self, x: Tensor) -> Tensor:
-        """The last map, (B, channels, H, W) -> (B, 64, H / 4, W / 4)."""
+        """The last map, (B, channels, H, W) -> (B, 64, H / 4, W / 4), without `skip`."""
         x = self.relu(self.bn1(self.conv1(x)))  # (B, 16, H, W)
         x = self.layer3(self.layer2(self.layer1(x)))  # (B, 64, H / 4, W / 4)
         return self.norm(x)
@@ -240,14 +242,15 @@ def resnet(block: type[ResidualBlock], layers: Sequence[int], **preset: Any) -> 
 
 
 def cifar_resnet(depth: int, **preset: Any) -> Callable:
-    """A builder of the small network with 6 n + 2 = `depth` layers; `skip` has no meaning here."""
+    """A builder (num_classes, channels, skip, **options) of 6 n + 2 = `depth` layers."""
     if (depth - 2) % 6:
         raise ValueError(f"a CIFAR ResNet has 6 n + 2 layers, not {depth}")
 
     def build(
         num_classes: int = 10, channels: int = 3, skip: int = 0, **options: Any
     ) -> CifarResNet:
-        return CifarResNet((depth - 2) // 6, num_classes, channels=channels, **(preset | options))
+        facts = {"channels": channels, "skip": skip} | preset | options
+        return CifarResNet((depth - 2) // 6, num_classes, **facts)
 
     return build
 

@@ -36,7 +36,7 @@ def wide_cifar_resnet(depth: int, widening: int) -> Callable[..., CifarResNet]:
     ) -> CifarResNet:
         widths = [width * widening for width in (16, 32, 64)]
         facts = {"widths": widths, "stem_width": 16, "shortcut": "B", "version": "v2"} | options
-        return CifarResNet((depth - 4) // 6, num_classes, channels=channels, **facts)
+        return CifarResNet((depth - 4) // 6, num_classes, channels=channels, skip=skip, **facts)
 
     return build
 
