@@ -40,10 +40,10 @@ from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.exp_data_size import repeated
 from chapter_04_cnn_classic.image_tasks import ImageTask, train_batches
 from chapter_04_cnn_classic.recipe import Recipe
-from chapter_05_resnet_modern_cnn.src import transfer, transfer_figures
+from chapter_05_resnet_modern_cnn.src import baselines, transfer, transfer_figures
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, load_task
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
-from chapter_05_resnet_modern_cnn.src.model_train import build_network, facts_of, majority_share
+from chapter_05_resnet_modern_cnn.src.model_train import build_network, facts_of
 from utils import cli
 from utils.checkpoint import save_checkpoint
 from utils.device import pick_precision
@@ -263,7 +263,7 @@ def report(
         "source": {"dataset": source.dataset, "classes": list(source.classes)} | source.metrics,
         "target": {"dataset": task.name, "classes": list(task.classes)},
         "chance": chance,
-        "baseline": majority_share(task),
+        "baseline": baselines.majority(task)["test"],
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

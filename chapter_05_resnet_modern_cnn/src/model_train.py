@@ -30,7 +30,7 @@ from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.augmentation import build as check_augmentation
 from chapter_04_cnn_classic.image_tasks import facts_of, train_batches
 from chapter_04_cnn_classic.recipe import Recipe
-from chapter_04_cnn_classic.train import majority_share
+from chapter_05_resnet_modern_cnn.src import baselines
 from chapter_05_resnet_modern_cnn.src import comparison_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_DEPTHS, DEEP
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
@@ -212,7 +212,7 @@ def report(
         "runs": results,
         "parameters": {k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         "chance": 100 / len(task.classes),
-        "baseline": majority_share(task),
+        "baselines": {"majority": baselines.majority(task), "linear": baselines.linear(task)},
         "recipe": recipe.as_dict(),
         "origin": task.origin,
     }
@@ -269,6 +269,17 @@ def result_table(
         scores = cells(rows, ("train_loss", "val", "test"))
         facts = [f"{kind}{depth}", metrics["parameters"][kind], rows[0]["epochs"]]
         lines.append([*facts, *scores, mean["seconds"][0]])
+    side = baselines.SIDE
+    titles = {
+        "linear": {
+            "en": f"linear, {side} x {side} pixels",
+            "zh": f"线性模型，{side} x {side} 像素",
+        },
+        "majority": {"en": "most frequent class", "zh": "总猜最多的一类"},
+    }
+    for name, title in titles.items():
+        row = metrics["baselines"][name]
+        lines.append([title, row.get("parameters"), None, None, row["val"], row["test"], None])
     return table(columns, lines)
 
 

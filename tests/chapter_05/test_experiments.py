@@ -45,13 +45,13 @@ def result_of(folder, name):
 def test_a_variant_changes_one_switch_and_only_known_ones():
     parameters = {}
     for variant in [exp_ablations.BASELINE, *exp_ablations.VARIANTS]:
-        assert len(variant.options) == (variant.name != "baseline")
+        assert len(variant.change) == (variant.name != "baseline")
         model = CifarResNet(2, **variant.options)
         parameters[variant.name] = sum(p.numel() for p in model.parameters())
     same = parameters["baseline"]
     # Shortcut A has no weights, so the plain twin is as large; projections and attention add some.
-    assert parameters["plain"] == parameters["zero_init"] == parameters["drop_02"] == same
-    assert same < parameters["shortcut_b"] < parameters["shortcut_c"]
+    assert parameters["plain"] == parameters["shortcut_a"] < same < parameters["shortcut_c"]
+    assert parameters["v2"] <= parameters["zero_init"] == parameters["drop_02"] == same
     assert same < min(parameters["se"], parameters["cbam"])
 
 

@@ -1,0 +1,44 @@
+"""Answers that need no network: the most frequent class, a linear model on 8 x 8 pixels."""
+
+import pytest
+import torch
+
+from chapter_05_resnet_modern_cnn.src import baselines
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
+
+
+def coloured(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise pictures (N, 3, 24, 24); those of class 1 are brighter on the left."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 160, (count, 3, 24, 24), generator=generator)
+    labels = (torch.arange(count) % 4 == 0).long()
+    images[labels == 1, :, :, :8] += 80
+    return images.to(torch.uint8), labels
+
+
+@pytest.fixture
+def toy():
+    parts = (coloured(200, 0), coloured(80, 1), coloured(80, 2))
+    return ImageTask("toy", ("plain", "lit"), *parts, torch.zeros(3), torch.ones(3))
+
+
+def test_the_most_frequent_class_of_the_training_split_is_named(toy):
+    assert baselines.majority(toy) == {"val": 75.0, "test": 75.0}
+
+
+def test_a_linear_model_finds_what_a_mean_gives_away(toy):
+    found = baselines.linear(toy)
+    assert found["test"] == 100.0
+    assert found["parameters"] == 3 * 8 * 8 + 1  # two classes need one row of weights
+    assert found["strength"] in baselines.STRENGTHS
+
+
+def test_drawn_shapes_are_no_task_for_a_linear_model():
+    task = load_task("shapes", limit=600)
+    assert baselines.linear(task)["test"] < 25.0
+
+
+def test_averaging_keeps_the_order_of_channels_rows_and_columns():
+    image = torch.arange(2 * 4 * 4, dtype=torch.uint8).view(1, 2, 4, 4)
+    expected = image.float().view(1, 2, 2, 2, 2, 2).mean(dim=(3, 5)).flatten(1)
+    torch.testing.assert_close(baselines.averaged(image, 2), expected)
