@@ -18,7 +18,8 @@ switch of architectures/resnet.py, under one recipe, from the same seeds on the 
     python chapter_05_resnet_modern_cnn/src/exp_ablations.py --resume RUN_FOLDER   after Ctrl-C
 
 The networks are the paper's for 32 px, but with shortcut B: under A, zero-init would leave the
-channels dead that the shortcut fills with zeros. Recipe: SGD with momentum, one cycle, flips, crops.
+channels dead that the shortcut fills with zeros. Recipe: SGD with momentum, one cycle, flips and
+crops.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ need few of them, but for each number they fetch from memory they compute little
 waits; and with one picture at a time the number of layers counts, not their size. Which network is
 "efficient" depends on what is measured, and on which machine.
 
-    python chapter_05_resnet_modern_cnn/src/exp_modern.py                          shapes, 5 minutes
+    python chapter_05_resnet_modern_cnn/src/exp_modern.py                         shapes, 10 minutes
     python chapter_05_resnet_modern_cnn/src/exp_modern.py --pictures 9000 --epochs 6      one hour
     python chapter_05_resnet_modern_cnn/src/exp_modern.py --models densenet121 convnext_tiny
     python chapter_05_resnet_modern_cnn/src/exp_modern.py --resume RUN_FOLDER         after Ctrl-C
@@ -73,12 +73,12 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--skip", type=int, choices=range(6), default=1, help="halvings to leave out"
     )
-    group.add_argument("--pictures", type=cli.positive_int, default=1500, help="training pictures")
+    group.add_argument("--pictures", type=cli.positive_int, default=4000, help="training pictures")
     group.add_argument("--seeds", type=cli.positive_int, default=1)
     help_text = "CPU threads while the times are measured"
     group.add_argument("--latency_threads", type=cli.positive_int, default=1, help=help_text)
     group = parser.add_argument_group("training")
-    group.add_argument("--epochs", type=cli.positive_int, default=3)
+    group.add_argument("--epochs", type=cli.positive_int, default=4)
     group.add_argument("--batch_size", type=cli.positive_int, default=32)
     group.add_argument("--lr", type=cli.positive_float, help="for every network (default: RATES)")
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.05)
