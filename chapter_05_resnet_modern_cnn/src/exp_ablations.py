@@ -32,15 +32,13 @@ from typing import Any
 
 import torch
 
-from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import ablation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
-from chapter_05_resnet_modern_cnn.src.model_train import judge
+from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
 from utils import cli
-from utils.device import pick_precision
 from utils.run import Run, cells, over_seeds, table
 
 SHAPES_PICTURES = 4000  # of the training split, by default
@@ -131,11 +129,8 @@ def train_one(
         weight_decay=args.weight_decay,
         augment="flip,crop",
     )
-    precision = pick_precision(run.device, args.precision, convolutions=True)
-    where = {"device": run.device, "precision": precision}
     label = f"{variant.title}, seed {seed}"
-    history = recipes.train(model, task, recipe, seed, label=label, **where)
-    row = judge(history, recipes.accuracy(model, task, **where))
+    row = train_and_judge(model, task, recipe, seed, args, run, label)
     parameters = sum(p.numel() for p in model.parameters())
     return {"parameters": parameters} | row
 

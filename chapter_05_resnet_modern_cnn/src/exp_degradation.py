@@ -26,15 +26,13 @@ from typing import Any
 
 import torch
 
-from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import degradation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
-from chapter_05_resnet_modern_cnn.src.model_train import judge
+from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
 from utils import cli
-from utils.device import pick_precision
 from utils.run import Run, cells, over_seeds, table
 
 KINDS = ("plainnet", "resnet")
@@ -89,13 +87,10 @@ def train_one(
         weight_decay=args.weight_decay,
         augment="flip,crop",
     )
-    precision = pick_precision(run.device, args.precision, convolutions=True)
-    where = {"device": run.device, "precision": precision}
-    history = recipes.train(model, task, recipe, seed, label=f"{name} seed {seed}", **where)
-    row = judge(history, recipes.accuracy(model, task, **where))
+    row = train_and_judge(model, task, recipe, seed, args, run, f"{name} seed {seed}")
     errors = {
-        "train_errors": [100 * (1 - e["train_accuracy"]) for e in history.epochs],
-        "val_errors": [100 * (1 - e["val_accuracy"]) for e in history.epochs],
+        "train_errors": [100 - accuracy for accuracy in row["train_accuracies"]],
+        "val_errors": [100 - accuracy for accuracy in row["val_accuracies"]],
         "train_error": 100 - row["train"],
         "test_error": 100 - row["test"],
     }

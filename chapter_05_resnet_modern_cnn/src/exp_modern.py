@@ -29,12 +29,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import modern_figures as figures
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import MODELS, build_model, for_small_pictures
-from chapter_05_resnet_modern_cnn.src.model_train import judge
+from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
 from utils import cli
 from utils.device import autocast, pick_precision
 from utils.model_summary import summary
@@ -144,10 +143,7 @@ def train_one(
         weight_decay=args.weight_decay,
         augment="flip,crop",
     )
-    precision = pick_precision(run.device, args.precision, convolutions=True)
-    where = {"device": run.device, "precision": precision}
-    history = recipes.train(model, task, recipe, seed, label=f"{name} seed {seed}", **where)
-    return judge(history, recipes.accuracy(model, task, **where))
+    return train_and_judge(model, task, recipe, seed, args, run, f"{name} seed {seed}")
 
 
 def latencies(task: ImageTask, args: argparse.Namespace, run: Run) -> dict[str, dict[str, float]]:

@@ -178,10 +178,27 @@ def is_wide(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.kernel_size[0] > 1
 
 
+def train_and_judge(
+    model: nn.Module,
+    task: ImageTask,
+    recipe: Recipe,
+    seed: int,
+    args: argparse.Namespace,
+    run: Run,
+    label: str,
+) -> dict[str, Any]:
+    """Train `model` in place on the run's device; what `judge` says of it."""
+    precision = pick_precision(run.device, args.precision, convolutions=True)
+    where = {"device": run.device, "precision": precision}
+    history = recipes.train(model, task, recipe, seed, label=label, **where)
+    return judge(history, recipes.accuracy(model, task, **where))
+
+
 def judge(history: History, test: float) -> dict[str, Any]:
     """What is reported of one training: accuracies in per cent, losses, and its time."""
     return {
         "train_losses": [row["train_loss"] for row in history.epochs],
+        "train_accuracies": [100 * row["train_accuracy"] for row in history.epochs],
         "val_losses": [row["val_loss"] for row in history.epochs],
         "val_accuracies": [100 * row["val_accuracy"] for row in history.epochs],
         "epochs": len(history.epochs),
