@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from utils.errors import UserError
+from utils.errors import MissingDataError, UserError
 from utils.file_io_util import read_json
 from utils.progress import progress
 from utils.run import Run
@@ -147,6 +147,9 @@ def run(
         if not current.finished:
             current.finish()
         return 0
+    except MissingDataError as error:
+        print(f"{parser.prog}: {error.advice(_choices(parser, 'dataset'))}", file=sys.stderr)
+        return 2
     except UserError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
@@ -159,6 +162,14 @@ def run(
         place = f" ({error.filename})" if error.filename else ""
         print(f"{parser.prog}: cannot write{place}: {error.strerror}.", file=sys.stderr)
         return 2
+
+
+def _choices(parser: argparse.ArgumentParser, option: str) -> Sequence[str] | None:
+    """The values an option accepts; none if there is no such option, None for any value."""
+    for action in parser._actions:
+        if action.dest == option:
+            return action.choices
+    return ()
 
 
 def _resume_hint(current: Run | None) -> str:

@@ -76,6 +76,16 @@ def band(
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
 
 
+def plain_log_labels(ax: Axes) -> None:
+    """A logarithmic y-axis with labels such as 0.05, 0.1, 0.2: readable below one decade too."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
 def confusion_matrix(ax: Axes, counts: Any, classes: Sequence[str]) -> None:
     """Draw a confusion matrix: rows are true classes, columns predicted ones.
 

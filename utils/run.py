@@ -193,7 +193,11 @@ class Run:
         task: str,
         **facts: Any,
     ) -> None:
-        """Save weights with what is needed to rebuild, judge and repeat them (the model card)."""
+        """Save weights with what is needed to rebuild, judge and repeat them (the model card).
+
+        `facts` go before what the run knows of itself: a training that was stopped and resumed
+        gives the seconds of all its parts as `wall_seconds`.
+        """
         for path in self._targets(self._checkpoint_folder(), name):
             save_checkpoint(
                 path,
@@ -202,8 +206,7 @@ class Run:
                 dataset=dataset,
                 metrics=metrics,
                 task=task,
-                **facts,
-                **self._facts(),
+                **(self._facts() | facts),
             )
 
     def finish(self, metrics: dict[str, Any] | None = None, next_command: str = "") -> None:

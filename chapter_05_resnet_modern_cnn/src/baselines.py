@@ -13,8 +13,6 @@ from __future__ import annotations
 import warnings
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,6 +36,9 @@ def linear(task: ImageTask, side: int = SIDE) -> dict[str, float]:
     Of `STRENGTHS` the one with the highest validation accuracy is kept. `parameters` counts the
     weights and biases, `strength` is the C that was kept.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     pixels = {name: averaged(getattr(task, name)[0], side) for name in ("train", "val", "test")}
     mean, std = pixels["train"].mean(), pixels["train"].std()
     x = {name: ((values - mean) / std).numpy() for name, values in pixels.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from utils import plotting
 
 COLORS = {"resnet": plotting.COLORS[0], "plainnet": plotting.COLORS[1]}
+WIDE = 5  # losses that differ by more than this factor are drawn on a logarithmic axis
 Results = dict[str, list[dict[str, Any]]]
 
 
@@ -26,6 +27,9 @@ def losses(results: Results, title: str) -> Any:
             plotting.band(ax, range(1, runs.shape[1] + 1), runs, kind, COLORS[kind])
         ax.set(xlabel="epoch", ylabel=label)
         ax.xaxis.get_major_locator().set_params(integer=True)
+        values = np.concatenate([np.ravel([row[key] for row in rows]) for rows in results.values()])
+        if "loss" in key and values.min() > 0 and values.max() > WIDE * values.min():
+            plotting.plain_log_labels(ax)
     axes[0].legend(fontsize=8)
     figure.suptitle(title, fontsize="medium")
     return figure

@@ -7,7 +7,8 @@ import torch
 from chapter_05_resnet_modern_cnn.src import cam, exp_degradation, inference, model_train
 from chapter_05_resnet_modern_cnn.src import model as door
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
-from chapter_05_resnet_modern_cnn.src.dataset import load_task, preset
+from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, load_task, preset
+from utils.datasets.registry import COURSE_SETS, SOURCES
 from utils.errors import UserError
 from utils.file_io_util import read_json, read_jsonl
 
@@ -111,6 +112,12 @@ def test_the_documented_command_reads_stl10s_own_files(tmp_path):
     assert model_train.main([*words, *places]) == 0
     checkpoint = folder_of(tmp_path, "model_train", "a") / "resnet20_stl10.pth"
     assert door.load_model(checkpoint)[1]["classes"][:5] == STL10_FIRST
+
+
+def test_the_set_advised_in_place_of_a_missing_one_can_be_chosen():
+    sources = {**SOURCES, **COURSE_SETS}
+    advised = {sources[name].embedded_alternative for name in DATASETS if name in sources}
+    assert advised and advised <= set(DATASETS)
 
 
 # --- inference.py and cam.py ---

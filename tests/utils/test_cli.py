@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from utils import cli
+from utils.errors import MissingDataError
 from utils.file_io_util import read_json
 from utils.run import Run, cells, chapter_folder, over_seeds, table
 
@@ -84,6 +85,28 @@ def test_exit_codes(tmp_path, capsys, body, code, words):
     assert words in message and "Traceback" not in message
 
 
+@pytest.mark.parametrize(
+    ("choices", "advised"),
+    [
+        (["digits", "mnist"], "or use the embedded set with `--dataset digits`."),
+        (["shapes", "mnist"], "or use the embedded set with `--dataset shapes`."),
+        (None, "or use the embedded set with `--dataset digits`."),  # any name
+        (["mnist"], "the data set mnist is not here."),
+        ("no such option", "the data set mnist is not here."),
+    ],
+)
+def test_a_missing_set_is_replaced_by_one_that_the_script_takes(tmp_path, capsys, choices, advised):
+    def body(args, run):
+        raise MissingDataError("the data set mnist is not here", ("digits", "shapes"))
+
+    parser = cli.make_parser("Demo.", examples=["python demo.py"])
+    if choices != "no such option":
+        parser.add_argument("--dataset", choices=choices, help="pictures")
+    argv = ["--output_dir", str(tmp_path)]
+    assert cli.run(parser, body, script=str(tmp_path / "demo.py"), argv=argv) == 2
+    assert capsys.readouterr().err.strip().endswith(advised)
+
+
 def test_a_defect_of_ours_keeps_its_traceback(tmp_path):
     def defect(args, run):
         raise ZeroDivisionError
@@ -145,6 +168,17 @@ def test_publish_also_writes_into_the_chapter(tmp_path):
     assert (folder / "models" / "demo.pth").is_file()
     text = (folder / "results" / "demo.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text and "--publish" not in text
+
+
+def test_facts_of_the_whole_training_go_before_those_of_the_last_run(tmp_path):
+    def body(args, run):
+        state = {"w": torch.zeros(2)}
+        about = {"architecture": {}, "dataset": "toy", "metrics": {}, "task": "demo"}
+        run.save_checkpoint("demo.pth", state, **about, wall_seconds=1234.5)
+
+    make_script(tmp_path, body)()
+    content = torch.load(run_folder(tmp_path) / "demo.pth", weights_only=True)
+    assert content["wall_seconds"] == 1234.5
 
 
 def test_two_unnamed_runs_in_one_second_do_not_mix(tmp_path):

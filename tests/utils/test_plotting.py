@@ -56,3 +56,12 @@ def test_figures_do_not_load_pyplot():
     code = "import sys; from utils import plotting; plotting.subplots(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "matplotlib.figure" in done.stdout and "matplotlib.pyplot" not in done.stdout
+
+
+def test_a_logarithmic_axis_has_plain_labels_even_within_a_decade():
+    fig, ax = plotting.subplots()
+    ax.plot([1, 2, 3], [0.11, 0.3, 0.7])
+    plotting.plain_log_labels(ax)
+    fig.canvas.draw()
+    shown = [t.get_text() for t in ax.get_yticklabels() if 0.11 < t.get_position()[1] < 0.7]
+    assert shown == ["0.2", "0.5"]

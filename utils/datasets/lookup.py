@@ -14,10 +14,11 @@ from pathlib import Path
 
 from utils.datasets.photo_sets import PhotoSource
 from utils.datasets.registry import Source
-from utils.errors import UserError
+from utils.errors import MissingDataError
 
 ENVIRONMENT = "DL_COURSE_DATA"
 DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "data"
+EMBEDDED = ("shapes", "digits")  # offered where the most similar embedded set is no choice
 
 
 def data_root(data_dir: str | Path | None = None) -> Path:
@@ -74,10 +75,10 @@ def _archives(folder: Path, name: str) -> list[Path]:
 
 
 def find_photos(source: PhotoSource, data_dir: str | Path | None = None) -> Place:
-    """Like `find_place`; UserError says how to get what is missing."""
+    """Like `find_place`; MissingDataError says how to get what is missing."""
     place = find_place(source, data_dir)
     if place is None:
-        raise UserError(missing_message(source, data_dir))
+        raise missing(source, data_dir)
     return place
 
 
@@ -93,10 +94,10 @@ def find_folder(source: Source | PhotoSource, data_dir: str | Path | None = None
 
 
 def find_files(source: Source, data_dir: str | Path | None = None) -> dict[str, Path]:
-    """The path of each file of `source`, by published name. UserError says how to get them."""
+    """The path of each file of `source`, by published name; MissingDataError as above."""
     folder = find_folder(source, data_dir)
     if folder is None:
-        raise UserError(missing_message(source, data_dir))
+        raise missing(source, data_dir)
     return {file.name: file_in(folder, file.name) for file in source.files}
 
 
@@ -106,8 +107,8 @@ def download_command(source: Source | PhotoSource, data_dir: str | Path | None =
     return f"python -m utils.datasets download {source.name}{where}"
 
 
-def missing_message(source: Source | PhotoSource, data_dir: str | Path | None = None) -> str:
-    """One sentence: what was looked for, where, how to get it, what to use instead."""
+def missing(source: Source | PhotoSource, data_dir: str | Path | None = None) -> MissingDataError:
+    """The error to raise: what was looked for, where, how to get it, what to use instead."""
     origin = "--data_dir" if data_dir else "the default folder"
     if not data_dir and os.environ.get(ENVIRONMENT):
         origin = f"${ENVIRONMENT}"
@@ -119,11 +120,10 @@ def missing_message(source: Source | PhotoSource, data_dir: str | Path | None = 
         wanted = ", ".join(f"{file.name.removesuffix('.gz')}[.gz]" for file in source.files)
         looked_for = f"{wanted} in {', '.join(map(str, folders(source, data_dir)))}"
         get = command
-    return (
-        f"the data set {source.name} is not here: looked for {looked_for} "
-        f"(from {origin}); {get}, "
-        f"or use the embedded set with `--dataset {source.embedded_alternative}`."
+    sentence = (
+        f"the data set {source.name} is not here: looked for {looked_for} (from {origin}); {get}"
     )
+    return MissingDataError(sentence, (source.embedded_alternative, *EMBEDDED))
 
 
 def _photos_looked_for(source: PhotoSource, root: Path) -> str:
