@@ -208,7 +208,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
         task=f"classification into {len(task.classes)} classes",
         **facts_of(task),
         parameters=metrics["parameters"],
-        wall_seconds=rows[0]["seconds"],
+        seconds=rows[0]["seconds"],
     )
     finals = {"val accuracy (%)": metrics["val_mean"], "test accuracy (%)": metrics["test_mean"]}
     weights = run.folder / checkpoint_name(task.name, args.model)

@@ -114,7 +114,8 @@ def _made_on(content: dict[str, Any], language: str) -> tuple[str, str]:
     """Wall time, processor and versions of the run that made the file."""
     machine = content.get("environment", {})
     versions = machine.get("versions", {})
-    parts = [f"{content['wall_seconds']:.0f} s"] if "wall_seconds" in content else []
+    seconds = content.get("seconds", content.get("wall_seconds"))  # a resumed training gives both
+    parts = [] if seconds is None else [f"{seconds:.0f} s"]
     parts += [machine["processor"]] if machine.get("processor") else []
     parts += [
         f"{name} {versions[name]}" for name in ("python", "numpy", "torch") if name in versions

@@ -195,8 +195,7 @@ class Run:
     ) -> None:
         """Save weights with what is needed to rebuild, judge and repeat them (the model card).
 
-        `facts` go before what the run knows of itself: a training that was stopped and resumed
-        gives the seconds of all its parts as `wall_seconds`.
+        A training that may be stopped and resumed gives `seconds`, those of all its parts.
         """
         for path in self._targets(self._checkpoint_folder(), name):
             save_checkpoint(
@@ -206,7 +205,8 @@ class Run:
                 dataset=dataset,
                 metrics=metrics,
                 task=task,
-                **(self._facts() | facts),
+                **facts,
+                **self._facts(),
             )
 
     def finish(self, metrics: dict[str, Any] | None = None, next_command: str = "") -> None:

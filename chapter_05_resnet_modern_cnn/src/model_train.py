@@ -259,7 +259,7 @@ def save_weights(
         metrics={"val_accuracy": row["val"], "test_accuracy": row["test"]},
         task=f"classification into {len(task.classes)} classes",
         parameters=sum(p.numel() for p in model.parameters()),
-        wall_seconds=row["seconds"],
+        seconds=row["seconds"],
         **facts_of(task),
     )
 

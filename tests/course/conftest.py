@@ -124,6 +124,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         dataset="none",
         metrics={"mean": 0.5},
         task={"en": "a mean", "zh": "均值"},
+        seconds=90.0,  # of the whole training
+        wall_seconds=2.0,  # of its last part
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     for module in [name for name in sys.modules if name.startswith("chapter_01_tiny")]:

@@ -117,7 +117,7 @@ def test_model_cards(root):
     assert "[`tiny.npz`](checkpoints/tiny.npz) | a mean | none | 12 |" in text
     cards = (root / "chapter_01_tiny/checkpoints/README.md").read_text(encoding="utf-8")
     assert "[`tiny.npz`](tiny.npz)" in cards and "mean 0.5" in cards and "均值" in cards
-    assert "- Architecture: width = 4" in cards
+    assert "- Architecture: width = 4" in cards and "- Made in: 90 s" in cards
     assert "`python chapter_01_tiny/draw.py --publish`" in cards
 
 

@@ -170,17 +170,6 @@ def test_publish_also_writes_into_the_chapter(tmp_path):
     assert str(tmp_path) not in text and "--publish" not in text
 
 
-def test_facts_of_the_whole_training_go_before_those_of_the_last_run(tmp_path):
-    def body(args, run):
-        state = {"w": torch.zeros(2)}
-        about = {"architecture": {}, "dataset": "toy", "metrics": {}, "task": "demo"}
-        run.save_checkpoint("demo.pth", state, **about, wall_seconds=1234.5)
-
-    make_script(tmp_path, body)()
-    content = torch.load(run_folder(tmp_path) / "demo.pth", weights_only=True)
-    assert content["wall_seconds"] == 1234.5
-
-
 def test_two_unnamed_runs_in_one_second_do_not_mix(tmp_path):
     main = make_script(tmp_path, save_everything)
     assert main() == main() == 0
