@@ -8,12 +8,13 @@ import numpy as np
 
 from utils import plotting
 
-# Where a name may stand, in points from its dot: (x, y, horizontal and vertical alignment).
+# Where a name may stand, in points from its dot: (x, y, horizontal and vertical alignment). Beside
+# it first: above and below runs the line that spans the seeds.
 SIDES = [
-    (0, 7, "center", "bottom"),
-    (0, -7, "center", "top"),
     (7, 0, "left", "center"),
     (-7, 0, "right", "center"),
+    (0, 7, "center", "bottom"),
+    (0, -7, "center", "top"),
     (6, 6, "left", "bottom"),
     (-6, 6, "right", "bottom"),
     (6, -6, "left", "top"),
