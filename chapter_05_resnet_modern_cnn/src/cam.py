@@ -196,12 +196,17 @@ def places_of(classifier: Classifier, layer: nn.Module, pixels: Tensor) -> tuple
 def on_the_object(heat: Tensor, mask: Tensor, places: tuple[int, int]) -> dict[str, float]:
     """How well a map (H, W) finds the object of a mask (H, W), in per cent.
 
-    `ceiling`: the mask itself, as coarse as the layer's (h, w) places.
+    `ceiling`: the mask itself, as coarse as the layer's (h, w) places. `near`: on the object or at
+    most half a place beside it; `near_area` is the share of the picture that this covers.
     """
     coarse = cam_methods.as_coarse_as(places, mask)
+    half = tuple(side // (2 * count) for side, count in zip(mask.shape, places, strict=True))
+    near = cam_methods.widened(mask, half)
     return {
         "ceiling": 100 * cam_methods.mass_inside(coarse, mask),
         "inside": 100 * cam_methods.mass_inside(heat, mask),
+        "near": 100 * cam_methods.mass_inside(heat, near),
+        "near_area": 100 * near.float().mean().item(),
         "hot_inside": 100 * cam_methods.mass_inside(cam_methods.hottest(heat), mask),
         "points": 100.0 * cam_methods.points_inside(heat, mask),
         "area": 100 * mask.float().mean().item(),
@@ -220,11 +225,12 @@ def score_table(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     if "inside" in next(iter(rows.values()))[0]:
         columns += [
             ("Heat on the object (%)", "落在物体上的热度（%）", ".1f"),
+            ("Or within half a place of it (%)", "或在半个位置之内（%）", ".1f"),
             ("Of the heat over half of its maximum (%)", "超过最大值一半的热度（%）", ".1f"),
             ("Maximum on the object (%)", "最热点在物体上（%）", ".1f"),
             ("Object's area (%)", "物体面积（%）", ".1f"),
         ]
-        keys += ["inside", "hot_inside", "points", "area"]
+        keys += ["inside", "near", "hot_inside", "points", "area"]
     lines = []
     for name, values in rows.items():
         mean = over_seeds(values)

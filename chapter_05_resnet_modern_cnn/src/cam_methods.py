@@ -241,6 +241,12 @@ def as_coarse_as(places: tuple[int, int], mask: Tensor) -> Tensor:
     return as_heat(small, mask[None, None])
 
 
+def widened(mask: Tensor, margin: tuple[int, int]) -> Tensor:
+    """A mask (H, W) grown by (rows, columns) pixels on each side: (H, W)."""
+    size = tuple(2 * pixels + 1 for pixels in margin)
+    return F.max_pool2d(mask[None, None].float(), size, stride=1, padding=margin)[0, 0].bool()
+
+
 def hottest(heat: Tensor, share: float = 0.5) -> Tensor:
     """What of a map (H, W) is above `share` of its maximum; the rest is 0."""
     return (heat - share * heat.max()).clamp(min=0)

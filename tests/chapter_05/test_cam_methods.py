@@ -107,6 +107,15 @@ def test_a_coarse_mask_spills_over_its_edge():
     assert methods.mass_inside(methods.as_coarse_as((2, 2), mask), mask) == pytest.approx(0.25)
 
 
+def test_a_widened_mask_grows_on_all_sides_and_stays_in_the_picture():
+    mask = torch.zeros(6, 8, dtype=torch.bool)
+    mask[0, 3] = True
+    expected = torch.zeros(6, 8, dtype=torch.bool)
+    expected[:2, 1:6] = True
+    assert torch.equal(methods.widened(mask, (1, 2)), expected)
+    assert torch.equal(methods.widened(mask, (0, 0)), mask)
+
+
 def test_a_right_map_scores_higher_than_a_wrong_one():
     corner, x = Corner(), torch.rand(1, 1, SIDE, SIDE) + 0.5
     right = torch.zeros(SIDE, SIDE)
