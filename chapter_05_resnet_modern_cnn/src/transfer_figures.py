@@ -9,9 +9,9 @@ import numpy as np
 from utils import plotting
 
 NAMES = {
-    "scratch": {"en": "from scratch", "zh": "从零训练"},
+    "scratch": {"en": "from scratch", "zh": "从头训练"},
     "frozen": {"en": "frozen features", "zh": "冻结特征"},
-    "full": {"en": "full fine-tuning", "zh": "全部微调"},
+    "full": {"en": "full fine-tuning", "zh": "整体微调"},
     "layerwise": {"en": "layer-wise rates", "zh": "逐层学习率"},
 }
 
