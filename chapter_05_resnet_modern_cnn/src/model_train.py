@@ -41,7 +41,6 @@ from utils.run import Run, cells, over_seeds, table
 
 TYPES = {"resnet": ("resnet",), "plainnet": ("plainnet",), "compare": ("resnet", "plainnet")}
 DEPTHS = tuple(sorted([*BASIC, *DEEP, *CIFAR_DEPTHS]))
-QUICK_ROWS = 200  # of each split
 PROBE_ROWS = 64  # pictures of the batch whose gradients are looked at
 SHOWN = "compare_natural_images96_18"  # the run whose curves are results/loss_comparison.png
 HALF = torch.float16  # of shipped weights: half the bytes, the same accuracy
@@ -78,7 +77,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     # Quick: 20 layers of the narrow kind instead of 18 wide ones.
     args.depth = args.depth or (max(20, defaults.depth) if run.quick else defaults.depth)
     recipe = recipe_of(args, 2 if run.quick else defaults.epochs)
-    task = load_task(args.dataset, args.data_dir, limit=QUICK_ROWS if run.quick else None)
+    task = load_task(args.dataset, args.data_dir, limit=defaults.quick if run.quick else None)
     args.seeds = 1 if run.quick else args.seeds
     results: dict[str, list[dict[str, Any]]] = {}
     models: dict[str, nn.Module] = {}
@@ -265,8 +264,10 @@ def save_weights(
 
 
 def weights_name(model: str, dataset: str) -> str:
-    """resnet18_natural_images.pth: the set's name without the side of its pictures."""
-    return f"{model}_{dataset.removesuffix('96').removesuffix('_')}.pth"
+    """resnet18_natural_images.pth: a photo set's name without the side of its pictures."""
+    if not dataset.startswith("shapes"):  # those are drawn in several sizes
+        dataset = dataset.removesuffix("96").removesuffix("_")
+    return f"{model}_{dataset}.pth"
 
 
 def result_table(

@@ -78,7 +78,7 @@ def test_shipped_weights_are_half_and_answer_as_reported(compared):
     floats = [v for v in checkpoint["state"].values() if v.is_floating_point()]
     assert all(value.dtype == torch.float16 for value in floats)
     assert checkpoint["dataset"] == "shapes" and len(checkpoint["classes"]) == 10
-    task = load_task("shapes", limit=model_train.QUICK_ROWS)
+    task = load_task("shapes", limit=200)
     accuracy = model_train.recipes.accuracy(model.float(), task)
     assert accuracy == pytest.approx(checkpoint["metrics"]["test_accuracy"], abs=1.1)
 
@@ -95,7 +95,10 @@ def test_looking_at_gradients_changes_nothing():
 
 def test_weights_are_named_after_network_and_data():
     assert model_train.weights_name("resnet18", "natural_images96") == "resnet18_natural_images.pth"
+    assert model_train.weights_name("resnet18", "caltech101_96") == "resnet18_caltech101.pth"
     assert model_train.weights_name("resnet18", "stl10") == "resnet18_stl10.pth"
+    assert model_train.weights_name("resnet20", "shapes") == "resnet20_shapes.pth"
+    assert model_train.weights_name("resnet18", "shapes96") == "resnet18_shapes96.pth"
     assert preset("stl10").depth == 18 and preset("cifar10").depth == 20
 
 
