@@ -112,6 +112,13 @@ def facts_of(task: ImageTask) -> dict[str, Any]:
     }
 
 
+def majority_accuracy(task: ImageTask) -> dict[str, float]:
+    """Accuracies in per cent of always naming the most frequent class of the training split."""
+    common = task.train[1].mode().values
+    splits = {"val": task.val[1], "test": task.test[1]}
+    return {name: 100 * (y == common).float().mean().item() for name, y in splits.items()}
+
+
 def standardize(pixels: Tensor, task: ImageTask) -> Tensor:
     """(B, C, H, W) in 0..1 -> the same with the training split's mean 0 and deviation 1."""
     mean, std = (value.to(pixels)[:, None, None] for value in (task.mean, task.std))  # (C, 1, 1)

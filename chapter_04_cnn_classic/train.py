@@ -28,7 +28,13 @@ from chapter_03_optimization_regularization.training import History
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic import train_figures
 from chapter_04_cnn_classic.augmentation import NAMES, build
-from chapter_04_cnn_classic.image_tasks import MIXES, ImageTask, facts_of, load_task
+from chapter_04_cnn_classic.image_tasks import (
+    MIXES,
+    ImageTask,
+    facts_of,
+    load_task,
+    majority_accuracy,
+)
 from chapter_04_cnn_classic.model import MODELS, build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, datasets
@@ -191,7 +197,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
     run.save_figure(train_figures.by_class(confusion, task.classes, title), f"{name}_classes")
     run.save_figure(train_figures.worst_mistakes(task, logits, title), f"{name}_mistakes")
     metrics = summary(rows) | {
-        "baseline": majority_share(task),
+        "baseline": majority_accuracy(task)["test"],
         "by_class": dict(zip(task.classes, train_figures.recall(confusion), strict=True)),
         "recipe": recipe.as_dict(),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -221,11 +227,6 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
 
 def checkpoint_name(dataset: str, model: str) -> str:
     return "best_model.pth" if (dataset, model) == SHIPPED else f"{dataset}_{model}.pth"
-
-
-def majority_share(task: ImageTask) -> float:
-    """Accuracy in per cent of always naming the most frequent class of the training split."""
-    return 100 * (task.test[1] == task.train[1].mode().values).float().mean().item()
 
 
 def summary(rows: list[dict[str, float]]) -> dict[str, Any]:

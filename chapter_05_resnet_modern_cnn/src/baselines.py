@@ -4,8 +4,8 @@ A number such as "94 % right" says little alone. If one class makes up 90 % of t
 the mean colour gives the class away, it is poor. So every comparison stands beside two answers that
 need no network: the most frequent class, and a linear classifier that sees 8 x 8 pixels.
 
-    majority(task)        {"val": 14.5, "test": 14.5}                          per cent
-    linear(task)          {"val": 72.8, "test": 70.3, "parameters": 1544, ...}
+    majority_accuracy(task)   {"val": 14.5, "test": 14.5}    per cent; chapter 4's
+    linear(task)              {"val": 72.8, "test": 70.3, "parameters": 1544, ...}
 """
 
 from __future__ import annotations
@@ -16,18 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, majority_accuracy
+
+__all__ = ["SIDE", "STRENGTHS", "averaged", "linear", "majority_accuracy"]
 
 SIDE = 8  # pixels of the averaged picture
 STRENGTHS = (0.001, 0.01, 0.1)  # C of scikit-learn: small is strong weight decay
 CHUNK = 500  # pictures averaged at once, so that not all of them are floats
-
-
-def majority(task: ImageTask) -> dict[str, float]:
-    """Accuracies in per cent of always naming the most frequent class of the training split."""
-    common = task.train[1].mode().values
-    splits = {"val": task.val[1], "test": task.test[1]}
-    return {name: 100 * (y == common).float().mean().item() for name, y in splits.items()}
 
 
 def linear(task: ImageTask, side: int = SIDE) -> dict[str, float]:

@@ -22,9 +22,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, with_pictures
+from chapter_04_cnn_classic.image_tasks import (
+    ImageTask,
+    load_task,
+    majority_accuracy,
+    with_pictures,
+)
 
-__all__ = ["DATASETS", "ImageTask", "Preset", "load_task", "preset", "with_pictures"]
+__all__ = [
+    "DATASETS",
+    "ImageTask",
+    "Preset",
+    "load_task",
+    "majority_accuracy",
+    "preset",
+    "with_pictures",
+]
 
 DATASETS = (
     "stl10",

@@ -263,7 +263,7 @@ def report(
         "source": {"dataset": source.dataset, "classes": list(source.classes)} | source.metrics,
         "target": {"dataset": task.name, "classes": list(task.classes)},
         "chance": chance,
-        "baseline": baselines.majority(task)["test"],
+        "baseline": baselines.majority_accuracy(task)["test"],
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

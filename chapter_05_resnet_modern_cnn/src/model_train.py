@@ -228,7 +228,10 @@ def report(
         "runs": results,
         "parameters": {k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         "chance": 100 / len(task.classes),
-        "baselines": {"majority": baselines.majority(task), "linear": baselines.linear(task)},
+        "baselines": {
+            "majority": baselines.majority_accuracy(task),
+            "linear": baselines.linear(task),
+        },
         "recipe": recipe.as_dict(),
         "origin": task.origin,
     }
