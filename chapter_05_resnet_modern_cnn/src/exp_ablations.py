@@ -18,8 +18,8 @@ switch of architectures/resnet.py, under one recipe, from the same seeds on the 
     python chapter_05_resnet_modern_cnn/src/exp_ablations.py --resume RUN_FOLDER   after Ctrl-C
 
 The networks are the paper's for 32 px, but with shortcut B: under A, zero-init would leave the
-channels dead that the shortcut fills with zeros. Recipe: SGD with momentum, one cycle, flips and
-crops.
+channels dead that the shortcut fills with zeros. Recipe: Muon on `shapes`, elsewhere SGD with
+momentum; one cycle, flips and crops.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ from chapter_05_resnet_modern_cnn.src import ablation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
-from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
+from chapter_05_resnet_modern_cnn.src.model_train import (
+    add_optimizer_options,
+    optimizer_of,
+    train_and_judge,
+)
 from utils import cli
 from utils.run import Run, cells, over_seeds, table
 
@@ -88,9 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--seeds", type=cli.positive_int, default=1)
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, default=3)
-    group.add_argument("--lr", type=cli.positive_float, default=0.05, help="highest learning rate")
     group.add_argument("--batch_size", type=cli.positive_int, default=32)
-    group.add_argument("--weight_decay", type=cli.non_negative_float, default=5e-4)
+    add_optimizer_options(group)
     cli.add_resume_option(group)
     return parser
 
@@ -124,10 +127,8 @@ def train_one(
     recipe = Recipe(
         epochs=args.epochs,
         batch_size=args.batch_size,
-        lr=args.lr,
-        optimizer="sgd",
-        weight_decay=args.weight_decay,
         augment="flip,crop",
+        **optimizer_of(args),
     )
     label = f"{variant.title}, seed {seed}"
     row = train_and_judge(model, task, recipe, seed, args, run, label)

@@ -6,15 +6,16 @@ not overfitting, and not a lack of expressive power; the optimiser does not find
 that is known to exist.
 
     python chapter_05_resnet_modern_cnn/src/exp_degradation.py                     shapes, 6 minutes
-    python chapter_05_resnet_modern_cnn/src/exp_degradation.py --dataset cifar10 --pictures 10000 \\
-        --depths 20 56 --epochs 16 --batch_size 32 --lr 0.05 --seeds 2             3 hours, one core
+    python chapter_05_resnet_modern_cnn/src/exp_degradation.py --dataset cifar10 --pictures 2500 \\
+        --depths 20 56 --epochs 40 --batch_size 32 --lr 0.05 --weight_decay 1e-4 --seeds 2
+                                                                                   2 hours, one core
     python chapter_05_resnet_modern_cnn/src/exp_degradation.py --dataset cifar10 \\
         --depths 20 32 44 56 --epochs 40 --seeds 2                                 a day on a CPU
     python chapter_05_resnet_modern_cnn/src/exp_degradation.py --resume RUN_FOLDER
 
 The networks are the paper's for 32 px: 6 n + 2 layers, widths 16, 32, 64, shortcut A, so that a
-residual network has exactly the weights of its plain twin. Recipe: SGD with momentum, one cycle,
-flips and crops. A stopped run goes on with the trainings that are not finished.
+residual network has exactly the weights of its plain twin. Recipe: SGD with momentum (on `shapes`
+Muon), one cycle, flips and crops. A stopped run goes on with the trainings that are not finished.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ from chapter_05_resnet_modern_cnn.src import degradation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
-from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
+from chapter_05_resnet_modern_cnn.src.model_train import (
+    add_optimizer_options,
+    optimizer_of,
+    train_and_judge,
+)
 from utils import cli
 from utils.run import Run, cells, over_seeds, table
 
@@ -50,9 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--pictures", type=cli.positive_int, help="of the training split (all)")
     group.add_argument("--epochs", type=cli.positive_int, default=2)
     group.add_argument("--seeds", type=cli.positive_int, default=1)
-    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
-    group.add_argument("--weight_decay", type=cli.non_negative_float, default=5e-4)
+    add_optimizer_options(group)
     cli.add_resume_option(group)
     return parser
 
@@ -79,15 +83,8 @@ def train_one(
     """One training: losses and errors by epoch, final errors in per cent."""
     torch.manual_seed(seed)
     model = build_model(name, len(task.classes), task.image_size, task.channels)
-    recipe = Recipe(
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        optimizer="sgd",
-        weight_decay=args.weight_decay,
-        augment="flip,crop",
-    )
-    row = train_and_judge(model, task, recipe, seed, args, run, f"{name} seed {seed}")
+    label = f"{name} seed {seed}"
+    row = train_and_judge(model, task, recipe_of(args), seed, args, run, label)
     errors = {
         "train_errors": [100 - accuracy for accuracy in row["train_accuracies"]],
         "val_errors": [100 - accuracy for accuracy in row["val_accuracies"]],
@@ -95,6 +92,15 @@ def train_one(
         "test_error": 100 - row["test"],
     }
     return row | errors
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    return Recipe(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        augment="flip,crop",
+        **optimizer_of(args),
+    )
 
 
 def report(
@@ -110,6 +116,7 @@ def report(
         "depth_cost": {kind: depth_cost(means, kind, sorted(args.depths)) for kind in KINDS},
         "chance_error": 100 - 100 / len(task.classes),
         "pictures": len(task.train[1]),
+        "recipe": recipe_of(args).as_dict(),
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

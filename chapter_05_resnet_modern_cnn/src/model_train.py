@@ -11,7 +11,7 @@ gradients, layer by layer, over the training.
     python chapter_05_resnet_modern_cnn/src/model_train.py --resume RUN_FOLDER          after Ctrl-C
 
 The first two lines train on STL-10, the third on drawn shapes, which need no download.
-Recipe: SGD with momentum, one cycle up to `--lr`, weight decay, flips and crops.
+Recipe: SGD with momentum (on `shapes` Muon), one cycle up to `--lr`, weight decay, flips, crops.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ from utils.run import Run, cells, over_seeds, table
 
 TYPES = {"resnet": ("resnet",), "plainnet": ("plainnet",), "compare": ("resnet", "plainnet")}
 DEPTHS = tuple(sorted([*BASIC, *DEEP, *CIFAR_DEPTHS]))
+RATES = {  # optimizer: highest rate, weight decay
+    "gd": (0.1, 5e-4),
+    "sgd": (0.1, 5e-4),
+    "adam": (0.003, 0.0),
+    "adamw": (0.003, 0.05),
+    "muon": (0.02, 0.05),
+}
 PROBE_ROWS = 64  # pictures of the batch whose gradients are looked at
 SHOWN = "compare_natural_images96_18"  # the run whose curves are results/loss_comparison.png
 HALF = torch.float16  # of shipped weights: half the bytes, the same accuracy
@@ -62,14 +69,33 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, help="passes (default: by data set)")
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
-    group.add_argument("--lr", type=cli.positive_float, default=0.1, help="highest learning rate")
-    group.add_argument("--optimizer", choices=list(recipes.OPTIMIZERS), default="sgd")
+    add_optimizer_options(group)
     group.add_argument("--schedule", choices=recipes.SCHEDULES, default="one_cycle")
-    group.add_argument("--weight_decay", type=cli.non_negative_float, default=5e-4)
     group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
     group.add_argument("--augment", help='"none" or as in chapter 4 (default: by data set)')
     cli.add_training_options(parser)
     return parser
+
+
+def add_optimizer_options(group: argparse._ArgumentGroup) -> None:
+    """--optimizer, --lr and --weight_decay, for `optimizer_of`."""
+    help_text = "default: by data set"
+    group.add_argument("--optimizer", choices=list(RATES), help=help_text)
+    help_text = "highest learning rate (default: by optimizer)"
+    group.add_argument("--lr", type=cli.positive_float, help=help_text)
+    help_text = "default: by optimizer"
+    group.add_argument("--weight_decay", type=cli.non_negative_float, help=help_text)
+
+
+def optimizer_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Optimizer, highest rate and weight decay, with the defaults where the command is silent."""
+    optimizer = args.optimizer or preset(args.dataset).optimizer
+    lr, weight_decay = RATES[optimizer]
+    return {
+        "optimizer": optimizer,
+        "lr": lr if args.lr is None else args.lr,
+        "weight_decay": weight_decay if args.weight_decay is None else args.weight_decay,
+    }
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -98,12 +124,10 @@ def recipe_of(args: argparse.Namespace, epochs: int) -> Recipe:
     return Recipe(
         epochs=args.epochs or epochs,
         batch_size=args.batch_size,
-        lr=args.lr,
-        optimizer=args.optimizer,
         schedule=args.schedule,
-        weight_decay=args.weight_decay,
         label_smoothing=args.label_smoothing,
         augment=augment,
+        **optimizer_of(args),
     )
 
 

@@ -102,6 +102,21 @@ def test_weights_are_named_after_network_and_data():
     assert preset("stl10").depth == 18 and preset("cifar10").depth == 20
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ("sgd", 0.1, 5e-4)),  # STL-10, and the paper's optimizer
+        (["--dataset", "shapes"], ("muon", 0.02, 0.05)),
+        (["--dataset", "shapes", "--optimizer", "sgd"], ("sgd", 0.1, 5e-4)),
+        (["--optimizer", "muon", "--weight_decay", "0"], ("muon", 0.02, 0.0)),
+        (["--lr", "0.05"], ("sgd", 0.05, 5e-4)),
+    ],
+)
+def test_rate_and_weight_decay_follow_the_optimizer(words, expected):
+    recipe = model_train.recipe_of(model_train.build_parser().parse_args(words), epochs=3)
+    assert (recipe.optimizer, recipe.lr, recipe.weight_decay) == expected
+
+
 def test_the_documented_command_reads_stl10s_own_files(tmp_path):
     folder = tmp_path / "stl10" / "stl10_binary"
     folder.mkdir(parents=True)
