@@ -88,17 +88,17 @@ def load_task(name: str, data_dir: str | None = None, limit: int | None = None) 
     return ImageTask(name, data.classes, *parts, mean, std, data.origin)
 
 
-def with_pictures(task: ImageTask, count: int | None) -> ImageTask:
-    """The task with at most `count` training pictures (None: all).
+def with_pictures(task: ImageTask, count: int | None, split: str = "train") -> ImageTask:
+    """The task with at most `count` pictures in a split (None: all).
 
     Of drawn scenes the first, of files every k-th, as these may lie sorted by class. Mean and
     deviation stay those of the whole split.
     """
-    x, y = task.train
+    x, y = getattr(task, split)
     count = min(count or len(y), len(y))
     drawn = task.origin == DRAWN
     rows = torch.arange(count) if drawn else torch.from_numpy(spread(len(y), count))  # (count,)
-    return replace(task, train=(x[rows], y[rows]))
+    return replace(task, **{split: (x[rows], y[rows])})
 
 
 def facts_of(task: ImageTask) -> dict[str, Any]:

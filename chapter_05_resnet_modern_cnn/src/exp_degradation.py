@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -68,7 +67,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.depths, args.epochs, args.seeds, args.pictures = [20], 1, 1, 256
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
     task = with_pictures(task, args.pictures)
-    task = replace(task, val=tuple(part[:VAL_PICTURES] for part in task.val))
+    task = with_pictures(task, VAL_PICTURES, "val")
     results: dict[str, list[dict[str, Any]]] = {}
     for depth in sorted(args.depths):
         for kind in KINDS:
