@@ -30,7 +30,7 @@ import torch
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import degradation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
+from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, preset, with_pictures
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from chapter_05_resnet_modern_cnn.src.model_train import (
     add_optimizer_options,
@@ -108,7 +108,10 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 def report(
     args: argparse.Namespace, run: Run, task: ImageTask, results: dict[str, list[dict[str, Any]]]
 ) -> None:
-    name = f"degradation_{task.name}"
+    usual = preset(args.dataset).optimizer
+    recipe = recipe_of(args)
+    suffix = "" if recipe.optimizer == usual else f"_{recipe.optimizer}"
+    name = f"degradation_{task.name}{suffix}"
     run.save_figure(figures.curves(results, task.name), f"{name}_curves")
     run.save_figure(figures.by_depth(results, task.name), name)
     means = {network: over_seeds(rows) for network, rows in results.items()}
@@ -118,7 +121,7 @@ def report(
         "depth_cost": {kind: depth_cost(means, kind, sorted(args.depths)) for kind in KINDS},
         "chance_error": 100 - 100 / len(task.classes),
         "pictures": len(task.train[1]),
-        "recipe": recipe_of(args).as_dict(),
+        "recipe": recipe.as_dict(),
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
