@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmarks.harness import Row, compare
 from utils.device import autocast, pick_precision
 
-SIDE, BATCH = 96, 32
+SIDE, BATCH = 96, 64  # the batch is that of model_train.py
 CPU = torch.device("cpu")
 
 

@@ -29,7 +29,6 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batch
 from chapter_04_cnn_classic.model import MODELS, build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
-from utils.device import pick_precision
 from utils.model_summary import summary
 from utils.run import Run, cells, over_seeds, table
 
@@ -58,7 +57,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if run.quick:
         args.seconds, args.seeds, args.models = 1.0, 1, ["lenet5", "simple_cnn"]
     task = load_task(args.dataset, args.data_dir, limit=500 if run.quick else None)
-    precision = pick_precision(run.device, args.precision, convolutions=True)
+    precision = run.convolution_precision
     results = {}
     for name in args.models:
         runs = []

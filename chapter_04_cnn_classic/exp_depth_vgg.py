@@ -33,7 +33,6 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batch
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
-from utils.device import pick_precision
 from utils.run import Run, over_seeds, table
 
 DEPTHS = (11, 13, 16, 19)
@@ -89,8 +88,7 @@ def train_one(
     recipe = Recipe(
         args.epochs, args.batch_size, args.lr, "sgd", weight_decay=5e-4, augment="flip,crop"
     )
-    precision = pick_precision(run.device, args.precision, convolutions=True)
-    where = {"device": run.device, "precision": precision}
+    where = {"device": run.device, "precision": run.convolution_precision}
     history = recipes.train(
         model, task, replace(recipe, clip_norm=1.0), seed, label=f"{name} seed {seed}", **where
     )

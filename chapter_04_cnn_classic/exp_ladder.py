@@ -34,7 +34,6 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
-from utils.device import pick_precision
 from utils.run import Run, over_seeds, table
 
 WIDTHS = (16, 48, 128)
@@ -155,7 +154,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.epochs, args.seeds = 2, 1
         args.rungs = [name for name in args.rungs if name in QUICK_RUNGS]
     task = load_task(args.dataset, args.data_dir, limit=600 if run.quick else None)
-    precision = pick_precision(run.device, args.precision, convolutions=True)
+    precision = run.convolution_precision
     results = {}
     for rung in [rung for rung in ladder(args.epochs) if rung.name in args.rungs]:
         if args.lr:

@@ -38,7 +38,6 @@ from chapter_04_cnn_classic.image_tasks import (
 from chapter_04_cnn_classic.model import MODELS, build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, datasets
-from utils.device import pick_precision
 from utils.errors import UserError
 from utils.run import Run, table
 
@@ -142,7 +141,7 @@ def train_once(
         recipe,
         seed,
         device=run.device,
-        precision=pick_precision(run.device, args.precision, convolutions=True),
+        precision=run.convolution_precision,
         folder=folder,
         label=f"{args.model} seed {seed}",
         resume=args.resume is not None and (folder / "last.pth").is_file(),

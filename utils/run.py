@@ -126,6 +126,13 @@ class Run:
 
         return pick_precision(self.device, self.args.precision)
 
+    @property
+    def convolution_precision(self) -> str:
+        """The same for networks of convolutions: `auto` is bf16 on CPUs that multiply it, too."""
+        from utils.device import pick_precision
+
+        return pick_precision(self.device, self.args.precision, convolutions=True)
+
     def autocast(self) -> AbstractContextManager:
         """The number format chosen with --precision, as a context for the forward pass."""
         from utils.device import autocast

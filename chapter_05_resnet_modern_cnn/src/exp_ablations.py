@@ -151,6 +151,7 @@ def report(
         "against_baseline": {n: gain(results, n) for n in results if n != BASELINE.name},
         "runs": results,
         "chance": 100 / len(task.classes),
+        "precision": run.convolution_precision,
         "pictures": len(task.train[1]),
         "origin": task.origin,
     }

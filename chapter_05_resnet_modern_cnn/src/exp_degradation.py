@@ -121,6 +121,7 @@ def report(
         "depth_cost": {kind: depth_cost(means, kind, sorted(args.depths)) for kind in KINDS},
         "chance_error": 100 - 100 / len(task.classes),
         "pictures": len(task.train[1]),
+        "precision": run.convolution_precision,
         "recipe": recipe.as_dict(),
         "origin": task.origin,
     }

@@ -35,7 +35,7 @@ from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_
 from chapter_05_resnet_modern_cnn.src.model import MODELS, build_model, for_small_pictures
 from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
 from utils import cli
-from utils.device import autocast, pick_precision
+from utils.device import autocast
 from utils.model_summary import summary
 from utils.run import Run, cells, over_seeds, table
 from utils.timer import Timer
@@ -148,7 +148,7 @@ def train_one(
 
 def latencies(task: ImageTask, args: argparse.Namespace, run: Run) -> dict[str, dict[str, float]]:
     """Median milliseconds of one picture, and of a batch, by network (`one_ms`, `batch_ms`)."""
-    precision = pick_precision(run.device, args.precision, convolutions=True)
+    precision = run.convolution_precision
     models = {name: network(name, task, args).eval() for name in args.models}
     for model in models.values():
         model.to(device=run.device, memory_format=torch.channels_last)
@@ -215,6 +215,7 @@ def report(
         "latency_batch": BATCH,
         "pictures": len(task.train[1]),
         "chance": 100 / len(task.classes),
+        "precision": run.convolution_precision,
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

@@ -46,7 +46,6 @@ from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from chapter_05_resnet_modern_cnn.src.model_train import build_network, facts_of
 from utils import cli
 from utils.checkpoint import save_checkpoint
-from utils.device import pick_precision
 from utils.errors import UserError
 from utils.run import Run, cells, over_seeds, table
 
@@ -183,8 +182,7 @@ def embedded(args: argparse.Namespace, run: Run) -> tuple[Source, ImageTask]:
 
 def placed(args: argparse.Namespace, run: Run) -> dict[str, Any]:
     """Where and in which numbers a training computes."""
-    precision = pick_precision(run.device, args.precision, convolutions=True)
-    return {"device": run.device, "precision": precision}
+    return {"device": run.device, "precision": run.convolution_precision}
 
 
 def train_one(
@@ -263,6 +261,7 @@ def report(
         "source": {"dataset": source.dataset, "classes": list(source.classes)} | source.metrics,
         "target": {"dataset": task.name, "classes": list(task.classes)},
         "chance": chance,
+        "precision": run.convolution_precision,
         "baseline": baselines.majority_accuracy(task)["test"],
         "origin": task.origin,
     }

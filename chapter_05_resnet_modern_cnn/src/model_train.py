@@ -36,7 +36,6 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_D
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
-from utils.device import pick_precision
 from utils.run import Run, cells, over_seeds, table
 
 TYPES = {"resnet": ("resnet",), "plainnet": ("plainnet",), "compare": ("resnet", "plainnet")}
@@ -151,7 +150,7 @@ def train_once(
 
     if not norms:
         look({"epoch": 0})
-    precision = pick_precision(run.device, args.precision, convolutions=True)
+    precision = run.convolution_precision
     folder = run.folder / f"{name}_seed{seed}"
     history = recipes.train(
         model,
@@ -211,8 +210,7 @@ def train_and_judge(
     label: str,
 ) -> dict[str, Any]:
     """Train `model` in place on the run's device; what `judge` says of it."""
-    precision = pick_precision(run.device, args.precision, convolutions=True)
-    where = {"device": run.device, "precision": precision}
+    where = {"device": run.device, "precision": run.convolution_precision}
     history = recipes.train(model, task, recipe, seed, label=label, **where)
     return judge(history, recipes.accuracy(model, task, **where))
 
@@ -252,6 +250,7 @@ def report(
         "runs": results,
         "parameters": {k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         "chance": 100 / len(task.classes),
+        "precision": run.convolution_precision,
         "baselines": {
             "majority": baselines.majority_accuracy(task),
             "linear": baselines.linear(task),
