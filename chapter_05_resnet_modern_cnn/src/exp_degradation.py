@@ -30,7 +30,13 @@ import torch
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import degradation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, preset, with_pictures
+from chapter_05_resnet_modern_cnn.src.dataset import (
+    VAL_PICTURES,
+    ImageTask,
+    load_task,
+    preset,
+    with_pictures,
+)
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from chapter_05_resnet_modern_cnn.src.model_train import (
     add_optimizer_options,
@@ -41,7 +47,6 @@ from utils import cli
 from utils.run import Run, cells, over_seeds, table
 
 KINDS = ("plainnet", "resnet")
-VAL_PICTURES = 1000  # enough for a curve; all 5,000 of CIFAR-10 would cost a third of the time
 
 
 def build_parser() -> argparse.ArgumentParser:
