@@ -21,7 +21,7 @@ def rows(quick: bool) -> list[Row]:
     torch.manual_seed(0)
     seconds = 0.1 if quick else 2.0
     batch = 4 if quick else BATCH
-    return [precision_row(batch, seconds), *twin_rows(batch, seconds), *separable_rows(seconds)]
+    return [*precision_rows(batch, seconds), *twin_rows(batch, seconds), *separable_rows(seconds)]
 
 
 def training_step(model: nn.Module, batch: int, precision: str, channels_last: bool) -> Callable:
@@ -42,20 +42,29 @@ def training_step(model: nn.Module, batch: int, precision: str, channels_last: b
     return step
 
 
-def precision_row(batch: int, seconds: float) -> Row:
-    """What model_train.py does on this processor, against plain fp32 in PyTorch's usual layout."""
+def precision_rows(batch: int, seconds: float) -> list[Row]:
+    """What model_train.py does on this processor, against plain fp32 in PyTorch's usual layout.
+
+    And the same for a network of depthwise convolutions, which wait for memory: see its row in
+    `twin_rows` for fp32 in the same layout.
+    """
     from chapter_05_resnet_modern_cnn.src.model import build_model
 
     precision = pick_precision(CPU, "auto", convolutions=True)
-    ours, plain = (build_model("resnet18", 8, skip=0) for _ in range(2))
-    return compare(
-        f"ResNet-18 training step, {batch} pictures of {SIDE} px: {precision}, channels_last",
-        training_step(ours, batch, precision, True),
-        training_step(plain, batch, "fp32", False),
-        min_seconds=seconds,
-        against="fp32, contiguous",
-        name_zh=f"ResNet-18 训练一步，{batch} 张 {SIDE} 像素图片：{precision}，channels_last",
-    )
+    found = []
+    for name in ("resnet18", "mobilenet_v2"):
+        ours, plain = (build_model(name, 8, skip=0) for _ in range(2))
+        found.append(
+            compare(
+                f"{name} training step, {batch} pictures of {SIDE} px: {precision}, channels_last",
+                training_step(ours, batch, precision, True),
+                training_step(plain, batch, "fp32", False),
+                min_seconds=seconds,
+                against="fp32, contiguous",
+                name_zh=f"{name} 训练一步，{batch} 张 {SIDE} 像素图片：{precision}，channels_last",
+            )
+        )
+    return found
 
 
 def twin_rows(batch: int, seconds: float) -> list[Row]:
