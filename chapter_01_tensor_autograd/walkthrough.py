@@ -173,7 +173,7 @@ print(
 )
 
 # %% [markdown]
-# ## 4. Broadcasting, backwards / 广播的反向
+# ## 4. Broadcasting, backwards / 广播的反向计算
 #
 # In `x @ w + b` the bias $b$ of shape `(3,)` is added to every row. Used in 4 rows, it receives the
 # sum of 4 gradients. The rule for every operation: *sum over the axes that broadcasting added or
