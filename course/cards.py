@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from course.blocks import markdown_table, show
+from course.card_words import in_chinese
 from course.manifest import Chapter
 from utils.errors import UserError
 
@@ -40,11 +41,11 @@ def card_table(chapter: Chapter, language: str, beside: Path) -> str:
         rows.append(
             [
                 f"[`{name}`]({link})",
-                show(content.get("task", ""), "s", language),
+                in_words(content.get("task", ""), language),
                 str(content["dataset"]),
                 f"{content.get('parameters') or parameter_count(content['state']):,}",
                 _size(path),
-                metrics_text(content["metrics"]),
+                metrics_text(content["metrics"], language),
             ]
         )
     return markdown_table(HEADERS[language].split("|"), rows, "lllrrl")
@@ -75,9 +76,19 @@ def parameter_count(state: Any) -> int:
     return count() if callable(count) else int(getattr(state, "size", 0))
 
 
-def metrics_text(metrics: dict[str, Any]) -> str:
-    """accuracy 0.9731, rmse 0.05"""
-    return ", ".join(f"{name} {show(value, '.4g', 'en')}" for name, value in metrics.items())
+def metrics_text(metrics: dict[str, Any], language: str) -> str:
+    """test_accuracy 0.9731, val_accuracy 0.98"""
+    parts = [
+        f"{in_words(name, language)} {show(value, '.4g', language)}"
+        for name, value in metrics.items()
+    ]
+    return ("，" if language == "zh" else ", ").join(parts)
+
+
+def in_words(fact: Any, language: str) -> str:
+    """A fact as the file has it, or in Chinese: its own translation, else that of a rule."""
+    text = show(fact, "s", language)
+    return in_chinese(text) if language == "zh" else text
 
 
 def _read(chapter: Chapter) -> list[tuple[str, Path, dict[str, Any]]]:
@@ -100,10 +111,10 @@ def _facts(content: dict[str, Any], command: str, language: str) -> str:
         if content.get(key) not in (None, "", {}):
             fact = content[key]
             if key == "metrics":
-                fact = metrics_text(fact)
+                fact = metrics_text(fact, language)
             elif isinstance(fact, dict) and set(fact) != {"en", "zh"}:
                 fact = ", ".join(f"{name} = {part}" for name, part in fact.items())
-            lines.append((en if language == "en" else zh, show(fact, "s", language)))
+            lines.append((en if language == "en" else zh, in_words(fact, language)))
     lines.append(("Command", f"`{command}`") if language == "en" else ("命令", f"`{command}`"))
     lines.append(_made_on(content, language))
     mark = ": " if language == "en" else "："
