@@ -40,6 +40,7 @@ from chapter_02_nn_basics_mlp.model import MLP, parameter_count
 from utils import cli
 from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.device import set_threads
+from utils.modes import evaluating
 from utils.run import Run, table
 
 FOLDER = Path(__file__).parent
@@ -153,8 +154,8 @@ def random_mirror(flat: Tensor, width: int, source: torch.Generator) -> Tensor:
 @torch.no_grad()
 def predict(model: nn.Module, x: Tensor) -> Tensor:
     """Class probabilities (N, K), without dropout."""
-    model.eval()
-    return torch.cat([model(part).softmax(dim=-1) for part in x.split(2048)])
+    with evaluating(model):
+        return torch.cat([model(part).softmax(dim=-1) for part in x.split(2048)])
 
 
 def accuracy(model: nn.Module, split: tuple[Tensor, Tensor]) -> float:

@@ -40,6 +40,7 @@ from utils import cli, plotting
 from utils.cli import UserError
 from utils.datasets import data_root
 from utils.datasets.tables import RawTable, load_table, read_csv
+from utils.modes import evaluating
 from utils.run import Run, table
 from utils.seed import seed_everything
 
@@ -143,8 +144,8 @@ def _tensor(array: Array, run: Run) -> torch.Tensor:
 def predict_mlp(model: MLP, run: Run) -> Predict:
     @torch.no_grad()
     def predict(x: Array) -> Array:
-        model.eval()
-        return model(_tensor(x, run)).squeeze(1).double().cpu().numpy()  # (N, D) -> (N,)
+        with evaluating(model):
+            return model(_tensor(x, run)).squeeze(1).double().cpu().numpy()  # (N, D) -> (N,)
 
     return predict
 

@@ -29,6 +29,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chapter_03_optimization_regularization.batches import at_least_one
+from utils.modes import kept_modes
+
 __all__ = ["EMA", "SWA", "WeightAverage", "update_bn"]
 
 HALF = (torch.float16, torch.bfloat16)
@@ -140,24 +143,36 @@ def update_bn(batches: Iterable[Any], model: nn.Module) -> None:
     """Measure the running statistics of every BatchNorm again, with the weights as they are now.
 
     `batches` gives x, or tuples that start with x. The statistics are the equal average over the
-    batches (BatchNorm's momentum=None), and the mode and momentum of the layers are restored.
+    batches (BatchNorm's momentum=None). Each module's mode and momentum are restored, and after an
+    error the old statistics too. ValueError without a batch.
     """
     layers = [m for m in model.modules() if _keeps_statistics(m)]
     if not layers:
         return
+    with kept_modes(model), _measuring(layers):
+        model.train()
+        for batch in at_least_one(batches):
+            x = batch[0] if isinstance(batch, (tuple, list)) else batch
+            model(x.to(layers[0].running_mean.device))
+
+
+@contextmanager
+def _measuring(layers: list[nn.Module]) -> Iterator[None]:
+    """Fresh statistics that weigh all batches equally; after an error the old ones return."""
     momenta = [layer.momentum for layer in layers]
-    modes = {module: module.training for module in model.modules()}
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    model.train()
-    for batch in batches:
-        x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        model(x.to(layers[0].running_mean.device))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    for module, training in modes.items():
-        module.training = training
+    buffers = [buffer for layer in layers for buffer in layer.buffers(recurse=False)]
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+        yield
+    except BaseException:
+        _copy(before, buffers)
+        raise
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def _keeps_statistics(module: nn.Module) -> bool:

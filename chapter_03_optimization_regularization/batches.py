@@ -17,15 +17,30 @@ No worker processes: indexing tensors in memory is faster than sending them betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from utils.seed import generator
 
+NO_BATCHES = (
+    "there are no batches: the sequence is empty, or an iterator that an earlier pass has used up; "
+    "give Batches, a list or a DataLoader"
+)
+
 Batch = tuple[Tensor, ...]
 Transform = Callable[[Batch, torch.Generator], Batch]
+
+
+def at_least_one(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches; ValueError if there are none. (Without it a loop over nothing does nothing.)"""
+    batch = None
+    for batch in batches:
+        yield batch
+    if batch is None:
+        raise ValueError(NO_BATCHES)
 
 
 class Batches:

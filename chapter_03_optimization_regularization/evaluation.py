@@ -19,6 +19,7 @@ from torch.nn import functional as F  # the losses that chapter 2 built, in thei
 
 from chapter_03_optimization_regularization.batches import Batches
 from utils.errors import UserError
+from utils.modes import evaluating
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -77,7 +78,7 @@ class Means:
 def evaluate(
     model: nn.Module, loss_fn: LossFunction, batches: Any, device: str | torch.device = "cpu"
 ) -> dict[str, float]:
-    """Means of the loss and the metrics in evaluation mode; the model's mode is restored."""
+    """Means of the loss and the metrics in evaluation mode; each module's mode is restored."""
     accelerator = make_accelerator(torch.device(device), "fp32")
     return evaluate_on(model.to(accelerator.device), loss_fn, batches, accelerator)
 
@@ -90,12 +91,11 @@ def evaluate_on(
     accelerator: Accelerator,
     prefix: str = "",
 ) -> dict[str, float]:
-    means, was_training = Means(), model.training
-    model.eval()
-    for batch in epoch_of(batches, 0, 0, accelerator, even=False):
-        loss, metrics = loss_fn(model, to_device(batch, accelerator.device))
-        means.add(rows_in(batch), float(loss), metrics)
-    model.train(was_training)
+    means = Means()
+    with evaluating(model):
+        for batch in epoch_of(batches, 0, 0, accelerator, even=False):
+            loss, metrics = loss_fn(model, to_device(batch, accelerator.device))
+            means.add(rows_in(batch), float(loss), metrics)
     return means.result(accelerator, prefix)
 
 

@@ -34,7 +34,7 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.batches import Batches, at_least_one
 from chapter_03_optimization_regularization.tasks import Task, load_task, small_cnn
 from chapter_03_optimization_regularization.training import (
     LossFunction,
@@ -43,6 +43,7 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from utils import cli, plotting
+from utils.modes import training
 from utils.run import Run, table
 
 OPTIMIZERS: dict[str, Any] = {
@@ -91,7 +92,8 @@ def endless(batches: Iterable[Any]) -> Iterator[Any]:
     """Batch after batch for ever; `Batches` are shuffled anew in every epoch."""
     number = 0
     while True:
-        yield from batches.epoch(number) if isinstance(batches, Batches) else batches
+        again = batches.epoch(number) if isinstance(batches, Batches) else batches
+        yield from at_least_one(again)
         number += 1
 
 
@@ -114,16 +116,14 @@ def range_test(
     and optimizer state are as before, and there are no gradients, even if the run was interrupted.
     """
     saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
-    was_training = model.training
     try:
-        model.train()
-        return _run(model, loss_fn, optimizer, batches, (lowest, highest, steps), smoothing,
-                    stop_factor)  # fmt: skip
+        with training(model):
+            return _run(model, loss_fn, optimizer, batches, (lowest, highest, steps), smoothing,
+                        stop_factor)  # fmt: skip
     finally:
         model.load_state_dict(saved[0])
         optimizer.load_state_dict(saved[1])
         optimizer.zero_grad()
-        model.train(was_training)
 
 
 def _run(

@@ -23,6 +23,7 @@ from chapter_03_optimization_regularization.label_noise import wrong_labels
 from chapter_03_optimization_regularization.optimizers import SGD
 from chapter_03_optimization_regularization.tasks import Examples, Task, small_mlp
 from chapter_03_optimization_regularization.training import classification_loss, fit
+from utils.modes import evaluating
 from utils.seed import generator
 
 DEGREES_PER_PIXEL = 15  # the rotation that goes with a shift of one pixel
@@ -154,11 +155,9 @@ def transform_of(method: Method, classes: int, background: float) -> Any:
 def predict(models: list[nn.Module], x: Tensor) -> Tensor:
     """Classes (N,) by the mean of the networks' probabilities; their modes are restored."""
     total = torch.zeros((), device=x.device)
-    for model in models:
-        was_training = model.training
-        model.eval()
-        total = total + model(x).softmax(dim=1)  # (N, C)
-        model.train(was_training)
+    with evaluating(*models):
+        for model in models:
+            total = total + model(x).softmax(dim=1)  # (N, C)
     return total.argmax(dim=1)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from chapter_02_nn_basics_mlp.model import MLP
 from chapter_03_optimization_regularization.normalization import make_norm
 from utils import datasets
+from utils.modes import evaluating
 
 Examples = tuple[Tensor, Tensor]
 
@@ -87,9 +88,7 @@ def small_cnn(norm: str = "batch", classes: int = 10, width: int = 16) -> nn.Seq
 def accuracy(model: nn.Module, examples: Examples, batch_size: int = 2048) -> float:
     """Share of correct predictions in per cent, in evaluation mode; the mode is restored."""
     x, y = examples
-    was_training = model.training
-    model.eval()
     parts = zip(x.split(batch_size), y.split(batch_size), strict=True)
-    correct = sum(int((model(a).argmax(dim=1) == b).sum()) for a, b in parts)
-    model.train(was_training)
+    with evaluating(model):
+        correct = sum(int((model(a).argmax(dim=1) == b).sum()) for a, b in parts)
     return 100 * correct / len(y)

@@ -47,6 +47,7 @@ from chapter_03_optimization_regularization.evaluation import (
     to_device,
 )
 from chapter_03_optimization_regularization.training_state import StopRequest, TrainingError
+from utils.modes import frozen_modules, train_except
 from utils.progress import progress
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class _Loop:
     def __post_init__(self) -> None:
         self.epoch = self.batch = self.step = 0  # the next epoch, its next batch; steps done
         self.history, self.means = History(), Means()
+        self.frozen: list[nn.Module] = []  # modules that stay in evaluation mode
         self.best_state: dict[str, Tensor] | None = None
         self.pending: list[list[tuple[int, float, Tensor, Metrics]]] = []  # steps not looked at
         self.check_every = 1 if self.accelerator.device.type == "cpu" else CHECK_EVERY
@@ -196,7 +198,9 @@ class _Loop:
     def steps(self) -> Iterator[None]:
         """Train; yields after each optimiser step, when everything is in order for a checkpoint."""
         while self.epoch < self.epochs and not self.history.stopped_early:
-            self.runner.train()
+            if self.model.training:  # on_epoch may have frozen more, or evaluated the model
+                self.frozen = frozen_modules(self.model)
+            train_except(self.runner, self.frozen)
             batches = epoch_of(self.train, self.epoch, self.batch, self.accelerator)
             for group in grouped(batches, self.accumulate):
                 self.update(group)

@@ -24,6 +24,7 @@ from chapter_03_optimization_regularization.regularization import EMA
 from chapter_03_optimization_regularization.training import History, classification_loss, fit
 from chapter_04_cnn_classic.image_tasks import ImageTask, eval_batches, train_batches
 from utils.device import autocast
+from utils.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -160,17 +161,15 @@ def predict(
 
     `mirror` adds those of the mirrored pictures: test-time augmentation.
     """
-    was_training = model.training
-    model.eval()
     device, rows = torch.device(device), []
-    for x, _ in eval_batches(task, split):
-        x = x.to(device)
-        with autocast(device, precision):
-            logits = model(x)  # (B, classes)
-            if mirror:
-                logits = logits + model(x.flip(3))
-        rows.append(logits.float().cpu())
-    model.train(was_training)
+    with evaluating(model):
+        for x, _ in eval_batches(task, split):
+            x = x.to(device)
+            with autocast(device, precision):
+                logits = model(x)  # (B, classes)
+                if mirror:
+                    logits = logits + model(x.flip(3))
+            rows.append(logits.float().cpu())
     return torch.cat(rows)  # (N, classes)
 
 

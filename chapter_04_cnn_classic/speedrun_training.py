@@ -28,6 +28,7 @@ from chapter_04_cnn_classic.augmentation import RandomCrop
 from chapter_04_cnn_classic.image_tasks import ImageTask, standardize, to_pixels
 from chapter_04_cnn_classic.speedrun_network import MatrixConv2d, SpeedNet
 from utils.device import autocast
+from utils.modes import evaluating
 from utils.progress import progress
 from utils.seed import generator
 
@@ -166,11 +167,10 @@ def train(
 @torch.no_grad()
 def predict(model: SpeedNet, task: ImageTask, split: str, views: int, precision: str) -> Tensor:
     """Logits (N, K), averaged over 1, 2 (mirror) or 6 views (mirror, and shifts by 1 px)."""
-    model.eval()
     rows = []
     for images in getattr(task, split)[0].split(500):
         x = standardize(to_pixels(images), task)
-        with autocast(torch.device("cpu"), precision):
+        with evaluating(model), autocast(torch.device("cpu"), precision):
             rows.append(sum(weight * model(view).float() for weight, view in views_of(x, views)))
     return torch.cat(rows)
 

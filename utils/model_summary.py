@@ -29,6 +29,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from utils.file_io_util import human_bytes
+from utils.modes import evaluating
 
 _CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -159,21 +160,17 @@ def _layers(model: nn.Module) -> dict[nn.Module, Layer]:
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; after it each module's own mode, buffers and the random state."""
-    modes = {module: module.training for module in model.modules()}
     buffers = [
         (module, name, buffer, buffer._version, buffer.clone())
-        for module in modes
+        for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    model.eval()
     try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        with evaluating(model), torch.random.fork_rng(devices=devices), torch.enable_grad():
             yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         for module, name, buffer, version, value in buffers:
             module._buffers[name] = buffer
             if buffer._version != version:

@@ -35,6 +35,7 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS, 
 from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from utils import cli
+from utils.modes import training
 from utils.run import Run, table
 
 PROBE = 16  # pictures of the batch that everything is measured on
@@ -140,9 +141,8 @@ def measure(model: nn.Module, task: ImageTask, rows: int | None = None) -> dict[
     device = next(model.parameters()).device
     images, labels = next(iter(eval_batches(task, "train", PROBE)))
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    was_training = model.training
-    model.train()
-    maps = block_outputs(model, images.to(device))
+    with training(model):
+        maps = block_outputs(model, images.to(device))
     loss = F.cross_entropy(maps.pop("logits"), labels.to(device))
     gradients = torch.autograd.grad(loss, list(maps.values()), retain_graph=True)
     found = {
@@ -152,7 +152,6 @@ def measure(model: nn.Module, task: ImageTask, rows: int | None = None) -> dict[
         "loss": loss.item(),
     }
     model.load_state_dict(state)
-    model.train(was_training)
     return found
 
 

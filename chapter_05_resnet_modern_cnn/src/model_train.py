@@ -36,6 +36,7 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_D
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
+from utils.modes import training
 from utils.run import Run, cells, over_seeds, table
 
 TYPES = {"resnet": ("resnet",), "plainnet": ("plainnet",), "compare": ("resnet", "plainnet")}
@@ -185,14 +186,12 @@ def gradient_norms(model: nn.Module, task: ImageTask, seed: int) -> list[float]:
     device = next(model.parameters()).device
     images, labels = next(iter(train_batches(task, PROBE_ROWS, seed)))
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    was_training = model.training
-    model.train()
     weights = [m.weight for m in model.modules() if is_wide(m)]
-    loss = F.cross_entropy(model(images.to(device)), labels.to(device))
+    with training(model):
+        loss = F.cross_entropy(model(images.to(device)), labels.to(device))
     gradients = torch.autograd.grad(loss, weights)
     ratios = [g.norm() / w.detach().norm() for g, w in zip(gradients, weights, strict=True)]
     model.load_state_dict(state)
-    model.train(was_training)
     return torch.stack(ratios).tolist()
 
 

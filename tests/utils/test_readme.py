@@ -20,6 +20,7 @@ PUBLIC = {
     "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes plain read_json "
     "read_jsonl writable_folder write_json",
     "utils.model_summary": "summary",
+    "utils.modes": "evaluating frozen_modules kept_modes train_except training",
     "utils.plotting": "COLORS band confusion_matrix figure_to_array save_figure save_gif subplots",
     "utils.seed": "generator seed_everything",
     "utils.timer": "Timer",
