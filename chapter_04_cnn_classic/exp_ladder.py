@@ -34,6 +34,7 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
+from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.run import Run, over_seeds, table
 
 WIDTHS = (16, 48, 128)
@@ -193,7 +194,8 @@ def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> d
         precision=precision,
         label=f"{rung.name} seed {seed}",
     )
-    torch.save(model.state_dict(), weights_of(rung.name, seed, run))
+    path, facts = weights_of(rung.name, seed, run), {"architecture": {"rung": rung.name}}
+    save_checkpoint(path, model.state_dict(), **facts, dataset=task.name, metrics={})
     return {
         "val": 100 * history.best["val_accuracy"],
         "test": recipes.accuracy(model, task, device=run.device),
@@ -210,7 +212,7 @@ def trained(rung: Rung, task: ImageTask, seed: int, run: Run) -> nn.Module:
     """The rung's network with the weights its training left in the folder."""
     model = rung.build(task)
     path = weights_of(rung.mirror_of or rung.name, seed, run)
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    load_state(model, load_checkpoint(path)["state"], path)
     return model
 
 

@@ -36,7 +36,7 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.speedrun_network import SpeedNet
 from chapter_04_cnn_classic.speedrun_training import Settings, accuracy, predict, train
 from utils import cli, plotting
-from utils.checkpoint import load_checkpoint, load_state
+from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.device import pick_precision
 from utils.errors import UserError
 from utils.run import Run, cells, table
@@ -93,7 +93,8 @@ def race(
         result[f"accuracy_{views}"] = accuracy(logits, getattr(task, split)[1])
         result[f"seconds_test_{views}"] = time.perf_counter() - began
     result["seconds"] = result["seconds_training"] + result[f"seconds_test_{VIEWS[-1]}"]
-    torch.save(model.state_dict(), weights_of(settings, seed, run))
+    path, facts = weights_of(settings, seed, run), {"architecture": {"model": "speedrun"}}
+    save_checkpoint(path, model.state_dict(), **facts, dataset=task.name, metrics={})
     return result
 
 
@@ -127,7 +128,7 @@ def settings_of(args: argparse.Namespace, epochs: float) -> Settings:
 def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
     """The table of seconds against accuracy, its picture, and the first longest run's weights."""
     settings, (result, *_) = max(rows, key=lambda row: row[0].epochs)
-    state = torch.load(weights_of(settings, args.seed, run), weights_only=True)
+    state = load_checkpoint(weights_of(settings, args.seed, run))["state"]
     split = "test" if args.use_val else "validation"
     name = f"speedrun_{task.name}"
     run.save_figure(seconds_figure(rows, task.name, split), name)

@@ -74,7 +74,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no file {path}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bytes, syntax, a number or nesting too long
         raise UserError(f"{path} is not valid JSON: {error}.") from None
 
 

@@ -34,7 +34,7 @@ def test_json_round_trip_with_numpy_values(tmp_path):
     assert read_json(tmp_path / "deep" / "a.json") == expected == plain(value)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b""])
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"", b"9" * 5000, b"[" * 200_000])
 def test_damaged_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.json is not valid JSON"):
