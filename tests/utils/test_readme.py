@@ -21,6 +21,7 @@ PUBLIC = {
     "read_jsonl writable_folder write_json",
     "utils.model_summary": "summary",
     "utils.modes": "evaluating frozen_modules kept_modes train_except training",
+    "utils.pictures": "Picture UnreadablePicture read_picture",
     "utils.plotting": "COLORS band confusion_matrix figure_to_array save_figure save_gif subplots",
     "utils.seed": "generator seed_everything",
     "utils.timer": "Timer",

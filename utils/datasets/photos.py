@@ -2,20 +2,20 @@
 
     train/<class>/*.jpg, test/<class>/*.jpg          below a folder, or inside one .tar.xz
 
-Each image is decoded to RGB; one of another size is cut to its centre square and scaled to the
-set's size (Lanczos). The order is that of class and file name, however the files were packed.
+Each image is decoded to upright RGB by `utils.pictures`, as pictures of users are; one of another
+size is cut to its centre square and scaled to the set's size (Lanczos). The order is that of class
+and file name, however the files were packed.
 """
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from utils.datasets.packed import members
 from utils.datasets.photo_sets import PhotoSource
 from utils.datasets.stl10 import read_stl10
 from utils.errors import UserError
+from utils.pictures import UnreadablePicture, is_hidden, read_picture
 
 PARTS = ("train", "test")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
@@ -80,19 +81,20 @@ def read_folder(folder: Path, source: PhotoSource) -> Photos:
 def _packed_items(archive: Path) -> Iterator[Item]:
     for name, content in members(archive):
         path = PurePosixPath(name)
-        if len(path.parts) >= 3 and path.parts[-3] in PARTS and _is_image(path.name):
+        if len(path.parts) >= 3 and path.parts[-3] in PARTS and _is_image(path):
             yield (*path.parts[-3:], content)
 
 
 def _folder_items(folder: Path) -> Iterator[Item]:
     for part in PARTS:
         for path in sorted((folder / part).glob("*/*")):
-            if _is_image(path.name):
+            if _is_image(path.relative_to(folder)):
                 yield part, path.parent.name, path.name, path
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
+def _is_image(path: PurePath) -> bool:
+    """Neither the file nor a folder above it is one that a system or a notebook leaves behind."""
+    return path.suffix.lower() in SUFFIXES and not any(map(is_hidden, path.parts))
 
 
 def _assemble(items: Iterable[Item], where: Path, source: PhotoSource) -> Photos:
@@ -142,20 +144,13 @@ def _decoded(
 
 def decode(content: bytes | Path, where: str, size: int) -> tuple[np.ndarray, bool]:
     """The image as (size, size, 3) uint8, and whether it had another size. UserError names it."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-            rgb = image.convert("RGB")
-    except Exception as error:  # Pillow's readers raise many types, from SyntaxError to OSError
-        raise UserError(f"cannot read the image {where} ({_short(error)}).") from None
+        data = content.read_bytes() if isinstance(content, Path) else content
+        rgb = read_picture(Path(where), content=data).image
+    except (OSError, UnreadablePicture) as error:
+        raise UserError(f"cannot read the image {where} ({str(error).rstrip('.')}).") from None
     changed = rgb.size != (size, size)
     return np.asarray(square(rgb, size) if changed else rgb), changed
-
-
-def _short(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return "not an image" if "cannot identify image file" in text else text
 
 
 def square(image, size: int):
