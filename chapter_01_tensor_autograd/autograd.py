@@ -26,6 +26,7 @@ from chapter_01_tensor_autograd.graph import topological_order
 from chapter_01_tensor_autograd.tensor import Tensor, no_grad
 from chapter_01_tensor_autograd.value import Value
 from utils import cli, plotting
+from utils.errors import confirm
 from utils.run import Run, table
 
 # What the vector-Jacobian product of an operation computes; g is dL/d(output), y the output.
@@ -78,7 +79,7 @@ def walk_scalars(nodes: dict[str, Value]) -> list[list]:
             rows.append([name, gradient[value], short, slope, contribution, gradient[parent]])
     for name, value in nodes.items():
         value.grad = gradient[value]
-        assert value.parents or name in "xwbt"
+        confirm(bool(value.parents) or name in "xwbt", f"{name} was computed from nothing")
     return rows
 
 
@@ -105,7 +106,7 @@ def compare_scalars(walked: dict[str, Value]) -> list[list]:
     print("\nleaf     this walk  Value.backward()    PyTorch")
     for name, *grads in rows:
         print(f"{name:6}{grads[0]:12g}{grads[1]:18g}{grads[2]:11g}")
-        assert grads[0] == grads[1] == grads[2], f"dL/d{name} differs: {grads}"
+        confirm(grads[0] == grads[1] == grads[2], f"dL/d{name} differs: {grads}")
     return rows
 
 

@@ -36,6 +36,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.gradcheck import GradcheckError
 
 from utils import cli, plotting
+from utils.errors import confirm
 from utils.run import Run, table
 
 
@@ -306,10 +307,12 @@ def build_parser():
 
 def experiment(args: Namespace, run: Run) -> None:
     checks = check_all(args.seed)
-    assert checks["right"]["gradcheck"] and checks["right"]["gradgradcheck"]
-    assert checks["detached"]["gradcheck"] and not checks["detached"]["gradgradcheck"]
+    right, detached = checks["right"], checks["detached"]
+    confirm(right["gradcheck"] and right["gradgradcheck"], "the right backward fails a check")
+    confirm(detached["gradcheck"], "gradcheck refuses a right first derivative")
+    confirm(not detached["gradgradcheck"], "gradgradcheck passes a detached backward")
     wrong = ["missing_term", "missing_chain_rule", "mean_instead_of_sum"]
-    assert not any(checks[name]["gradcheck"] for name in wrong)
+    confirm(not any(checks[name]["gradcheck"] for name in wrong), "gradcheck passes a wrong one")
 
     batch, channels = 1024, 256
     memory = {

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from utils import cli, plotting
+from utils.errors import confirm
 from utils.run import Run, table
 
 # name, what is done to x of shape (2, 3, 4) with strides (12, 4, 1)
@@ -78,7 +79,8 @@ def operation_rows(x: Tensor) -> list[list]:
     for name, operation in OPERATIONS:
         y = operation(x)
         flat = torch.empty(0).set_(y.untyped_storage())  # the whole storage as one line
-        assert torch.equal(flat[torch.from_numpy(addresses(y))], y), name
+        found = flat[torch.from_numpy(addresses(y))]
+        confirm(torch.equal(found, y), f"{name}: the address formula finds other elements")
         view = shares_memory(x, y)
         word = {"en": "view", "zh": "视图"} if view else {"en": "copy", "zh": "复制"}
         contiguous = {"en": "yes", "zh": "是"} if y.is_contiguous() else {"en": "no", "zh": "否"}
@@ -94,11 +96,11 @@ def print_operations(x: Tensor, rows: list[list]) -> None:
 
 
 def demonstrate_traps(x: Tensor) -> None:
-    """Three surprises, each provoked; every statement is asserted."""
+    """Three surprises, each provoked; every statement is checked."""
     print("\nThree surprises")
     y = x.clone()
     y.view(6, 4)[0, 0] = 100.0
-    assert y[0, 0, 0] == 100.0
+    confirm(bool(y[0, 0, 0] == 100.0), "a view is other memory")
     print("1. y.view(6, 4)[0, 0] = 100 changes y[0, 0, 0] as well: a view is the same memory.")
     try:
         x.transpose(1, 2).view(2, 12)

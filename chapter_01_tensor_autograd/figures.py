@@ -12,6 +12,7 @@ import sys
 
 from chapter_01_tensor_autograd.value import Value
 from utils import cli, plotting
+from utils.errors import confirm
 
 # Where each node stands in the figure: (column, row).
 PLACES = {
@@ -43,7 +44,7 @@ def example() -> tuple[dict[str, Value], list[tuple[str, str]]]:
     m = r * 0.5
     loss = s + m
     loss.backward()
-    assert minus_t.grad == e.grad
+    confirm(minus_t.grad == e.grad, "the inner node of q - t has another gradient than e")
     nodes = dict(zip(PLACES, (x, w, b, t, p, q, e, s, r, m, loss), strict=True))
     names = {
         "p = w x": "wx",

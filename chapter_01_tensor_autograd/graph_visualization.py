@@ -27,6 +27,7 @@ import numpy as np
 from chapter_01_tensor_autograd.graph import topological_order
 from chapter_01_tensor_autograd.tensor import Tensor
 from utils import cli, plotting
+from utils.errors import confirm
 from utils.run import Run, table
 
 # Fill colours by kind of node.
@@ -300,7 +301,8 @@ def experiment(args: Namespace, run: Run) -> None:
     arrays = make_arrays(args.widths, args.batch_size, args.seed)
     loss, names = our_loss(arrays)
     reference, reference_names = torch_loss(arrays)
-    assert np.isclose(loss.item(), reference.item(), rtol=1e-10), "the two losses differ"
+    same = np.isclose(loss.item(), reference.item(), rtol=1e-10)
+    confirm(bool(same), "the two losses differ")
     print(f"loss: ours {loss.item():.12f}, PyTorch {reference.item():.12f}")
     graphs = {
         "graph_ours": our_graph(loss, names),

@@ -285,7 +285,8 @@ for number, (weight_gradient, bias_gradient) in enumerate(by_hand, start=1):
     print(f"layer {number}: dW {weight_gradient.shape}, db {bias_gradient.shape}")
 for name, other in (("PyTorch", by_torch), ("the engine of chapter 1", by_engine)):
     difference = backprop.relative_difference(by_hand, other)
-    assert difference < 1e-12, f"the gradients differ from those of {name}: {difference}"
+    if difference >= 1e-12:
+        raise AssertionError(f"the gradients differ from those of {name}: {difference}")
     print(f"equal to {name} (relative difference below 1e-12)")
 
 # %% [markdown]

@@ -450,7 +450,8 @@ with tempfile.TemporaryDirectory() as folder:
         print(f"the second run: {error}; it leaves", sorted(p.name for p in Path(folder).iterdir()))
     resumed, resumed_ema = train(folder, seed=1, resume=True)
 
-assert equal(through, resumed), "the resumed run must end with the same weights"
+if not equal(through, resumed):
+    raise AssertionError("the resumed run must end with the same weights")
 print("uninterrupted and resumed, equal to the last bit:", equal(through, resumed))
 with through_ema.applied_to(through), resumed_ema.applied_to(resumed):
     print("the averaged weights too:", equal(through, resumed))

@@ -3,7 +3,7 @@
     python -m course doctor            is this machine ready?
     python -m course list              chapters, scripts, minutes
     python -m course tour              run every chapter's quick scripts, a report with pictures
-    python -m course check 1           grade your exercises of chapter 1
+    python -m course check 1           grade your exercises of chapter 1 (--lang zh: in Chinese)
     python -m course verify            measure the shipped weights again
     python -m course sync              regenerate the tables and numbers in the READMEs
 
@@ -38,9 +38,15 @@ def build_parser() -> argparse.ArgumentParser:
     tour.add_argument("--output_dir", type=Path, default=Path("outputs/tour"), help="%(default)s")
     check = add("check", run_check, "grade the exercises of a chapter")
     check.add_argument("number", type=int, metavar="N", help="the chapter's number")
+    check.add_argument("names", nargs="*", metavar="NAME", help="only these exercises")
     which = check.add_mutually_exclusive_group()
     which.add_argument("--file", type=Path, help="grade this file instead of exercises.py")
     which.add_argument("--solutions", action="store_true", help="grade the shipped solutions")
+    which.add_argument("--text", action="store_true", help="show tasks and hints, grade nothing")
+    languages = {"choices": ("en", "zh"), "default": "en"}
+    check.add_argument("--lang", **languages, help="language of messages and texts (%(default)s)")
+    limit = "time limit of an exercise (%(default)g s)"
+    check.add_argument("--seconds", type=float, default=60.0, metavar="S", help=limit)
     verify = add("verify", run_verify, "measure the shipped weights again")
     verify.add_argument("number", type=int, nargs="?", metavar="N", help="only this chapter")
     sync = add("sync", run_sync, "regenerate the marked blocks in the READMEs")
@@ -81,10 +87,19 @@ def run_tour(args: argparse.Namespace, root: Path) -> int:
 
 def run_check(args: argparse.Namespace, root: Path) -> int:
     from course.check import check, report
+    from course.chinese import chinese_of
+    from course.texts import texts
 
-    grades = check(args.number, args.file, args.solutions, root)
+    chinese = chinese_of(args.number, root) if args.lang == "zh" else None
+    try:
+        if args.text:
+            print(texts(args.number, args.names, args.lang, root))
+            return 0
+        grades = check(args.number, args.file, args.solutions, root, args.seconds, args.names)
+    except UserError as error:
+        raise UserError(chinese.say(str(error)) if chinese else str(error)) from None
     source = str(args.file or ("solutions.py" if args.solutions else "exercises.py"))
-    print(report(grades, source))
+    print(report(grades, source, chinese))
     return int(any(grade.state != "solved" for grade in grades))
 
 
@@ -124,7 +139,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a console that cannot show Chinese must not fail
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, extra = parser.parse_known_args(argv)
+    if extra and (not hasattr(args, "names") or any(word.startswith("-") for word in extra)):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    elif extra:  # argparse leaves names over that stand behind an option
+        args.names += extra
     try:
         return args.action(args, root)
     except UserError as error:

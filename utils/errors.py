@@ -26,3 +26,9 @@ class MissingDataError(UserError):
             if choices is None or name in choices:
                 return f"{self.sentence}, or use the embedded set with `--dataset {name}`."
         return f"{self.sentence}."
+
+
+def confirm(holds: bool, words: str) -> None:
+    """A script's check of its own result; `python -O` takes an `assert` away, but not this."""
+    if not holds:
+        raise AssertionError(words)

@@ -1,0 +1,67 @@
+"""Says a grader's message in Chinese.
+
+Graders are written in English. `messages.zh.toml`, one beside each grader and one here, has a line
+for every message, with {0}, {1} ... where the grader puts in a value:
+
+    "{0}: expected the shape {1}, got {2}" = "{0}：形状应为 {1}，得到的是 {2}"
+
+A finished message is matched with these lines; what stands in its places is a message in turn. A
+text that none of them fits is cut at ": ", "; ", ", ", ". " or " (...)", and its parts are said.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from course.manifest import ROOT, load_chapters, read_toml
+
+PLACE = re.compile(r"\{(\d+)\}")
+WORD = re.compile(r"[A-Za-z]{2,}")
+CUTS = {": ": "：", "; ": "；", ". ": "。", ", ": "，", " (": "（"}
+
+
+class Chinese:
+    """The messages of some tables."""
+
+    def __init__(self, tables: list[Path]) -> None:
+        lines = {en: zh for table in tables for en, zh in read_toml(table)["messages"].items()}
+        self.exact = {en: zh for en, zh in lines.items() if not PLACE.search(en)}
+        # the more letters of its own a template has, the more surely it is the right one
+        patterns = sorted(set(lines) - set(self.exact), key=lambda en: -len(PLACE.sub("", en)))
+        self.templates = [(as_pattern(en), lines[en]) for en in patterns]
+        self.say = lru_cache(maxsize=4096)(self._say)
+
+    def _say(self, text: str) -> str:
+        """`text` in Chinese; what is not in the tables stays as it is."""
+        if text in self.exact or not WORD.search(text):
+            return self.exact.get(text, text)
+        for pattern, chinese in self.templates:
+            if match := pattern.fullmatch(text):
+                values = [self.say(value) for value in match.groups()]
+                return PLACE.sub(lambda place: values[int(place[1])], chinese)  # noqa: B023
+        return min([text, *self.cut(text)], key=lambda said: len(WORD.findall(said)))
+
+    def cut(self, text: str) -> Iterator[str]:
+        for cut, chinese in CUTS.items():
+            for place in re.finditer(re.escape(cut), text):
+                left, right, end = text[: place.start()], text[place.end() :], ""
+                if cut == " (":
+                    if not right.endswith(")"):
+                        continue
+                    right, end = right[:-1], "）"
+                yield self.say(left) + chinese + self.say(right) + end
+
+
+def as_pattern(template: str) -> re.Pattern:
+    """A template as a regular expression with a group for each place."""
+    literals = PLACE.split(template)[::2]
+    return re.compile("(.*?)".join(re.escape(text) for text in literals), re.DOTALL)
+
+
+def chinese_of(number: int, root: Path = ROOT) -> Chinese:
+    """The messages of chapter `number`, with those of the earlier ones that its grader uses."""
+    folders = [c.folder / "exercises" for c in load_chapters(root) if c.number <= number]
+    tables = [folder / "messages.zh.toml" for folder in folders]
+    own = Path(__file__).with_name("messages.zh.toml")
+    return Chinese([own, *(table for table in tables if table.is_file())])
