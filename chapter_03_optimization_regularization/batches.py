@@ -18,6 +18,7 @@ No worker processes: indexing tensors in memory is faster than sending them betw
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import Any
 
 import torch
@@ -25,13 +26,16 @@ from torch import Tensor
 
 from utils.seed import generator
 
-NO_BATCHES = (
-    "there are no batches: the sequence is empty, or an iterator that an earlier pass has used up; "
-    "give Batches, a list or a DataLoader"
-)
-
 Batch = tuple[Tensor, ...]
 Transform = Callable[[Batch, torch.Generator], Batch]
+
+
+def no_batches(kind: str = "") -> ValueError:
+    """The error for a pass that met nothing. kind: "training ", "validation " or ""."""
+    return ValueError(
+        f"there are no {kind}batches: the sequence is empty, or an iterator that an earlier pass "
+        "has used up; give Batches, a list or a DataLoader"
+    )
 
 
 def at_least_one(batches: Iterable[Any]) -> Iterator[Any]:
@@ -40,7 +44,18 @@ def at_least_one(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
         yield batch
     if batch is None:
-        raise ValueError(NO_BATCHES)
+        raise no_batches()
+
+
+def check_batches(batches: Iterable[Any], kind: str, passes: int) -> None:
+    """ValueError for batches that cannot be passed over so often, before any time is spent."""
+    if length_hint(batches, 1) == 0:  # 1: some iterables do not know their length
+        raise no_batches(kind)
+    if passes > 1 and isinstance(batches, Iterator):
+        raise ValueError(
+            f"the {kind}batches are an iterator, which a single pass uses up, but {passes} epochs "
+            "are to come; give Batches, a list or a DataLoader"
+        )
 
 
 class Batches:
@@ -86,6 +101,8 @@ class Batches:
         the mean of the processes' gradients is then the gradient of the batch. Evaluation counts
         every row instead (`even=False`).
         """
+        if even and world > self.batch_size:
+            raise ValueError(f"{world} processes cannot share batches of {self.batch_size} rows")
         order = self._order(number)
         for index in range(start, len(self)):
             rows = order[index * self.batch_size : (index + 1) * self.batch_size]  # (B,)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # the losses that chapter 2 built, in their fast form
 
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.batches import Batches, no_batches
 from utils.errors import UserError
 from utils.modes import evaluating
 
@@ -63,14 +63,16 @@ class Means:
             self.sums[name] = self.sums.get(name, 0.0) + rows * float(value)
 
     def result(self, accelerator: Accelerator, prefix: str = "") -> dict[str, float]:
-        """{prefix + name: mean} over the rows of all processes."""
-        names = sorted(self.sums)
+        """{prefix + name: mean} over the rows of all processes; ValueError if there are none."""
+        from accelerate.utils import gather_object
+
+        parts = [self.sums]
         if accelerator.num_processes > 1:
-            total = torch.tensor([self.sums[name] for name in names], device=accelerator.device)
-            totals = accelerator.reduce(total, "sum").tolist()
-        else:
-            totals = [self.sums[name] for name in names]
-        sums = dict(zip(names, totals, strict=True))
+            parts = gather_object(parts)  # a process without a row has no names either
+        names = sorted({name for part in parts for name in part})
+        sums = {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+        if not sums.get("rows"):
+            raise no_batches({"train_": "training ", "val_": "validation "}.get(prefix, ""))
         rows = sums.pop("rows")
         return {prefix + name: value / rows for name, value in sums.items()}
 
@@ -78,7 +80,10 @@ class Means:
 def evaluate(
     model: nn.Module, loss_fn: LossFunction, batches: Any, device: str | torch.device = "cpu"
 ) -> dict[str, float]:
-    """Means of the loss and the metrics in evaluation mode; each module's mode is restored."""
+    """Means of the loss and the metrics in evaluation mode; each module's mode is restored.
+
+    ValueError without a batch.
+    """
     accelerator = make_accelerator(torch.device(device), "fp32")
     return evaluate_on(model.to(accelerator.device), loss_fn, batches, accelerator)
 

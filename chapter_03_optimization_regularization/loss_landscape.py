@@ -54,13 +54,14 @@ def loss_at(
     """loss() with `a d` added to the weights for each (a, d); the weights are put back exactly."""
     parameters = list(model.parameters())
     before = [parameter.clone() for parameter in parameters]
-    for length, direction in steps:
-        for parameter, change in zip(parameters, direction, strict=True):
-            parameter.add_(change, alpha=length)
-    value = float(loss())
-    for parameter, old in zip(parameters, before, strict=True):
-        parameter.copy_(old)  # not subtracted: rounding would leave a trace
-    return value
+    try:
+        for length, direction in steps:
+            for parameter, change in zip(parameters, direction, strict=True):
+                parameter.add_(change, alpha=length)
+        return float(loss())
+    finally:
+        for parameter, old in zip(parameters, before, strict=True):
+            parameter.copy_(old)  # not subtracted: rounding would leave a trace
 
 
 def plane(

@@ -43,6 +43,7 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from utils import cli, plotting
+from utils.errors import UserError
 from utils.modes import training
 from utils.run import Run, table
 
@@ -75,17 +76,31 @@ class RangeTest:
         """The rate of the steepest descent of the smoothed loss over log(rate).
 
         Looked for before the minimum. The first tenth of the points is left out: there the running
-        mean has few terms, and noise makes the steepest slope.
+        mean has few terms, and noise makes the steepest slope. ValueError if the loss never fell.
         """
         start = max(1, len(self.rates) // 10)
-        end = max(int(np.argmin(self.smoothed)) + 1, start + 2)
-        slopes = np.gradient(self.smoothed, np.log(self.rates))  # (n,)
+        end = max(self._minimum + 1, start + 2)
+        # A slope needs two points; the run may have ended at once.
+        slopes = np.gradient(self.smoothed, np.log(self.rates)) if len(self.rates) > 1 else []
+        if not np.min(slopes[start:end], initial=0.0) < 0:
+            raise ValueError(self._in_words("the loss never fell"))
         return self.rates[start + int(np.argmin(slopes[start:end]))]
 
     @property
     def tenth_of_minimum(self) -> float:
-        """A tenth of the rate at which the smoothed loss is least."""
-        return self.rates[int(np.argmin(self.smoothed))] / 10
+        """A tenth of the rate at which the smoothed loss is least. ValueError without a step."""
+        return self.rates[self._minimum] / 10
+
+    @property
+    def _minimum(self) -> int:
+        if not self.rates:
+            raise ValueError(self._in_words("there was not one step"))
+        return int(np.argmin(self.smoothed))
+
+    def _in_words(self, fault: str) -> str:
+        tried = self.rates or [self.diverged_at]
+        span = f"{tried[0]:.2g} to {tried[-1]:.2g}"
+        return f"no rate can be read off: {fault} at rates {span}; try another range"
 
 
 def endless(batches: Iterable[Any]) -> Iterator[Any]:
@@ -112,9 +127,12 @@ def range_test(
     """Train for `steps` updates at growing rates; stop when the smoothed loss has blown up.
 
     Blown up: above `stop_factor` times its least value so far, or not finite. Groups keep the ratio
-    of their rates; the largest runs from `lowest` to `highest`. Afterwards weights, buffers, mode
+    of their rates; the largest runs from `lowest` to `highest`. Afterwards weights, buffers, modes
     and optimizer state are as before, and there are no gradients, even if the run was interrupted.
+    ValueError without batches, or if they are an iterator that ends before the steps do.
     """
+    if steps < 2:
+        raise ValueError(f"a range needs at least 2 steps, not {steps}")
     saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
     try:
         with training(model):
@@ -158,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser(__doc__, [path, f"{path} --epochs 10"])
     parser.set_defaults(threads=1)  # the pictures are too small for two
     group = parser.add_argument_group("training")
-    group.add_argument("--steps", type=cli.positive_int, default=150, help="steps of a range test")
+    group.add_argument("--steps", type=cli.int_from(2), default=150, help="steps of a range test")
     group.add_argument("--epochs", type=cli.positive_int, default=3, help="passes for the check")
     group.add_argument("--seeds", type=cli.positive_int, default=3, help="first weights tried")
     return parser
@@ -174,10 +192,15 @@ def find(name: str, task: Task, seed: int, steps: int) -> RangeTest:
     model = small_cnn()
     optimizer = OPTIMIZERS[name](model.parameters(), 1e-3)
     low, high = RANGES[name]
-    return range_test(
+    test = range_test(
         model, classification_loss(), optimizer, digits_batches(task, seed),
         lowest=low, highest=high, steps=steps,
     )  # fmt: skip
+    try:
+        test.steepest, test.tenth_of_minimum  # noqa: B018
+    except ValueError as error:
+        raise UserError(f"{name}, seed {seed}: {error}, or more --steps.") from None
+    return test
 
 
 def validation_loss(name: str, rate: float, task: Task, seed: int, epochs: int) -> float:

@@ -158,7 +158,7 @@ def _beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
     below       a / (a + b), a = U^(1 / alpha), b = V^(1 / alpha), if a + b <= 1    Joehnk 1964
     with U, V uniform; the second in logarithms, since U^(1/0.01) is 0 in any format.
     """
-    if alpha <= 0:
+    if not alpha > 0:  # with nan the loop below would never end
         raise ValueError(f"alpha must be above 0, got {alpha}")
     options = {"dtype": torch.float64, "generator": generator, "device": generator.device}
     if alpha > 0.5:

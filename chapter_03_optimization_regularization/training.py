@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from chapter_03_optimization_regularization import training_state
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.batches import Batches, check_batches
 from chapter_03_optimization_regularization.evaluation import (
     LossFunction,
     Means,
@@ -130,7 +130,7 @@ def fit(
     """
     loop = _Loop(
         model, loss_fn, optimizer, train, epochs, val, scheduler, accumulate, clip_norm, ema,
-        early_stopping, ("val_" if val else "train_") + monitor, mode, restore_best,
+        early_stopping, ("train_" if val is None else "val_") + monitor, mode, restore_best,
         make_accelerator(torch.device(device), precision), folder and Path(folder), save_every,
         facts or {}, on_epoch,
     )  # fmt: skip
@@ -170,6 +170,9 @@ class _Loop:
         self.best_state: dict[str, Tensor] | None = None
         self.pending: list[list[tuple[int, float, Tensor, Metrics]]] = []  # steps not looked at
         self.check_every = 1 if self.accelerator.device.type == "cpu" else CHECK_EVERY
+        check_batches(self.train, "training ", self.epochs)
+        if self.val is not None:
+            check_batches(self.val, "validation ", self.epochs)
         self.per_epoch = math.ceil(len(self.train) / self.accumulate)  # optimiser steps
 
     def run(self, resume: bool, label: str, tensorboard: bool) -> History:

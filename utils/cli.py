@@ -32,6 +32,7 @@ __all__ = [
     "UserError",
     "add_training_options",
     "fraction",
+    "int_from",
     "make_parser",
     "non_negative_float",
     "non_negative_int",
@@ -67,9 +68,10 @@ def _number(kind: type, description: str, accept: Callable[[float], bool]) -> Ca
     def parse(text: str):
         try:
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and accept(value)):
+            wanted = math.isfinite(value) and accept(value)
+        except (ValueError, OverflowError):  # no number, or one of 400 digits
+            wanted = False
+        if not wanted:
             raise argparse.ArgumentTypeError(f"{text!r} is not {description}")
         return value
 
@@ -81,6 +83,11 @@ non_negative_int = _number(int, "a whole number of 0 or more", lambda value: val
 positive_float = _number(float, "a number above 0", lambda value: value > 0)
 non_negative_float = _number(float, "a number of 0 or more", lambda value: value >= 0)
 fraction = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def int_from(least: int) -> Callable:
+    """A type for numbers that must be whole and not below `least`."""
+    return _number(int, f"a whole number of {least} or more", lambda value: value >= least)
 
 
 def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentParser:
