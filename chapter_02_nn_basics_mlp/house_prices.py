@@ -309,6 +309,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     raw = load_raw(args, run.data_dir)
+    for note in raw.notes:
+        print(f"note: {note}.")
     if args.quick:
         args.seeds, args.epochs = 1, min(args.epochs, 20)
     if not 2 <= args.folds <= len(raw) // 5:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from utils import datasets
+from utils.datasets.columns import read_column
 from utils.datasets.tables import load_table, read_csv
 from utils.errors import UserError
 
@@ -66,9 +67,9 @@ def test_a_table_without_categories_keeps_its_two_dimensions(tmp_path):
     assert table.categorical.shape == (2, 0) and table.numeric.shape == (2, 1)
 
 
-@pytest.mark.parametrize("value", ["1_000", "inf", "1e999", "0x10", "nan_"])
+@pytest.mark.parametrize("value", ["1_000", "0x10", "nan_", "12%", "1,25", "1,2500", "12,50,0"])
 def test_what_only_looks_like_a_number_is_a_category(tmp_path, value):
-    assert read_csv(write(tmp_path, f"a,y\n{value},2\n3,4\n"), "y").categorical_names == ("a",)
+    assert read_csv(write(tmp_path, f'a,y\n"{value}",2.5\n3,4\n'), "y").categorical_names == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,107 @@ def test_wrong_files(tmp_path):
     damaged.write_bytes(b"plain text")
     with pytest.raises(UserError, match="cannot read"):
         read_csv(damaged, "Price")
+
+
+GAPS = [
+    "N/A",
+    "null",
+    "None",
+    "n/a",
+    "#N/A",
+    "NAN",
+    "<NA>",
+    "-",
+    "inf",
+    "-inf",
+    "1e999",
+    "NULL",
+    ".",
+]
+
+
+def one_column(folder, cells, separator=","):
+    """The table of this one column `a` and a target."""
+    lines = [f"a{separator}y", *(f'"{cell}"{separator}{k}' for k, cell in enumerate(cells, 1))]
+    return read_csv(write(folder, "\n".join(lines)), "y")
+
+
+@pytest.mark.parametrize("word", GAPS)
+def test_a_word_for_a_gap_leaves_a_column_numeric(tmp_path, word):
+    table = one_column(tmp_path, ["1.5", word, "3"])
+    assert table.numeric_names == ("a",)
+    np.testing.assert_array_equal(table.numeric[:, 0], [1.5, np.nan, 3])
+    assert bool(table.notes) == (word in ("inf", "-inf", "1e999"))
+
+
+def test_none_is_an_answer_among_words():
+    """Ames: the veneer "None" is one kind of veneer, "NA" a gap."""
+    column = read_column("a", ["None", "Brick", "NA", "n/a"], "thousands")
+    assert column.values == ["None", "Brick", None, None] and not column.numeric
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "numbers"),
+    [
+        (["1,250", "999", "1,250,000"], ",", [1250, 999, 1250000]),
+        (["1,250", "0.5", "-2,000.25"], ",", [1250, 0.5, -2000.25]),
+        (["3,5", "1,250", "7"], ";", [3.5, 1.25, 7]),
+        (["1.250,5", "1.250", "-0,125"], ";", [1250.5, 1250, -0.125]),
+        (["1,250", "0.5", "7"], ";", [1250, 0.5, 7]),
+        (["1 250", "1\u00a0250,5", "7,25"], ";", [1250, 1250.5, 7.25]),
+        (["\u22125", "+2", "1e3"], "|", [-5, 2, 1000]),
+    ],
+)
+def test_separators_of_thousands_and_decimals(tmp_path, cells, separator, numbers):
+    table = one_column(tmp_path, cells, separator)
+    np.testing.assert_array_equal(table.numeric[:, 0], numbers)
+
+
+def test_a_comma_that_may_be_both_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'1,250' may mean 1250 or 1\.250, and no other number"):
+        one_column(tmp_path, ["1,250", "2,300"], ";")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found(tmp_path, separator):
+    text = CSV.replace("a, b", "a; b") if separator == "," else CSV.replace(",", separator)
+    table = read_csv(write(tmp_path, text.replace('"a| b"', '"a, b"')), "Price")
+    assert table.numeric_names == ("Id", "Area") and len(table) == 3
+    named = f"the columns are separated by {separator!r}"
+    assert table.notes == (() if separator == "," else (named,))
+
+
+def test_a_semicolon_comes_before_a_decimal_comma(tmp_path):
+    table = read_csv(write(tmp_path, "area, m2;price\n10,5;2,25\n11,5;3\n"), "price")
+    assert table.numeric_names == ("area, m2",)
+    np.testing.assert_array_equal(table.numeric[:, 0], [10.5, 11.5])
+    np.testing.assert_array_equal(table.target, [2.25, 3])
+    assert table.notes[1] == "the comma is a decimal comma: 3,5 is 3.5"
+
+
+def test_one_odd_cell_does_not_turn_numbers_into_words(tmp_path):
+    table = one_column(tmp_path, [*map(str, range(9)), "about 9"])
+    assert table.numeric_names == ("a",) and np.isnan(table.numeric[9, 0])
+    (note,) = table.notes
+    assert note == (
+        "column 'a', not finite numbers: 1, such as 'about 9' in data row 10; taken as missing"
+    )
+
+
+def test_a_column_of_numbers_and_words_is_named(tmp_path):
+    table = one_column(tmp_path, ["1", "2", "x", "3", "y"])
+    assert table.categorical[:, 0].tolist() == ["1", "2", "x", "3", "y"]
+    (note,) = table.notes
+    assert note == (
+        "column 'a' holds numbers and 2 words, such as 'x' in data row 3; taken as categories"
+    )
+    assert one_column(tmp_path, ["x", "y", "z", "1"]).notes == ()
+
+
+@pytest.mark.parametrize("cell", ["inf", "1e999"])
+def test_an_infinite_target_is_refused(tmp_path, cell):
+    with pytest.raises(UserError, match=f"row 2 is '{cell}', which is not a finite number"):
+        read_csv(write(tmp_path, f"a,y\n1,2\n2,{cell}\n"), "y")
 
 
 @pytest.mark.needs_data

@@ -12,16 +12,20 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
+import io
 import math
 import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from utils.datasets.columns import comma_role, is_missing, number, read_column
 from utils.errors import UserError
 
-MISSING = frozenset({"", "NA", "nan", "NaN", "?"})
+SEPARATORS = (";", "\t", "|", ",")
+SNIFFED_ROWS = 50
 TABLES = ("diabetes", "breast_cancer", "wine")
 
 
@@ -38,7 +42,10 @@ class TableData:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A CSV file, nothing imputed: a missing number is NaN, a missing category None."""
+    """A CSV file, nothing imputed: a missing number is NaN, a missing category None.
+
+    `notes` say in words what was not taken as it stands in the file.
+    """
 
     name: str
     numeric: np.ndarray  # (N, Dn) float64
@@ -47,6 +54,7 @@ class RawTable:
     categorical_names: tuple[str, ...]
     target: np.ndarray  # (N,) float64
     target_name: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.target)
@@ -69,24 +77,23 @@ def load_table(name: str) -> TableData:
 
 
 def read_csv(path: str | Path, target: str) -> RawTable:
-    """Read a comma-separated file (UTF-8, header row, `.gz` allowed) and set the target apart.
+    """Read a table of text (UTF-8, header row, `.gz` allowed) and set the target apart.
 
-    A column is numeric if each value that is not missing is a finite number, and at least one is
-    there; else categorical. UserError (one sentence) for everything that can be wrong in the file.
+    Separated by commas, semicolons, tabs or "|". How cells become numbers, gaps and categories says
+    `utils.datasets.columns`. UserError (one sentence) for everything that can be wrong in the file.
     """
-    header, rows = _read_rows(Path(path))
+    header, rows, separator = _read_rows(Path(path))
     if target not in header:
         raise UserError(_no_column(path, target, header))
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-    y = _target_values(path, target, columns.pop(target))
-    numeric, categorical = {}, {}
-    for name, texts in columns.items():
-        numbers = [_number(text) for text in texts]
-        known = [x for x, text in zip(numbers, texts, strict=True) if text not in MISSING]
-        if known and None not in known:
-            numeric[name] = [math.nan if x is None else x for x in numbers]
-        else:
-            categorical[name] = [None if text in MISSING else text for text in texts]
+    try:
+        comma = comma_role((cell for row in rows for cell in row), separator)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    cells = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    y = _target_values(path, target, cells.pop(target), comma)
+    columns = {name: read_column(name, texts, comma) for name, texts in cells.items()}
+    numeric = {name: column.values for name, column in columns.items() if column.numeric}
+    categorical = {name: column.values for name, column in columns.items() if not column.numeric}
     return RawTable(
         name=Path(path).name,
         numeric=_by_row(numeric, len(rows), np.float64),
@@ -95,7 +102,14 @@ def read_csv(path: str | Path, target: str) -> RawTable:
         categorical_names=tuple(categorical),
         target=np.array(y),
         target_name=target,
+        notes=tuple(_notes(separator, comma, [c.note for c in columns.values()])),
     )
+
+
+def _notes(separator: str, comma: str, notes: list[str]) -> list[str]:
+    shown = [f"the columns are separated by {separator!r}"] if separator != "," else []
+    shown += ["the comma is a decimal comma: 3,5 is 3.5"] if comma == "decimal" else []
+    return shown + [note for note in notes if note]
 
 
 def _by_row(columns: dict[str, list], rows: int, dtype: type) -> np.ndarray:
@@ -105,22 +119,16 @@ def _by_row(columns: dict[str, list], rows: int, dtype: type) -> np.ndarray:
     return table
 
 
-def _number(text: str) -> float | None:
-    """A finite number or None. float() alone would take "1_000" and "inf"."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and "_" not in text else None
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]], str]:
+    """The header, the rows, and what separates the cells."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            # Blank lines are no rows; line_num counts them, so that an error names the right line.
-            lines = [(reader.line_num, [c.strip() for c in row]) for row in reader if row]
+            text = file.read()
+        separator = find_separator(text)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        # Blank lines are no rows; line_num counts them, so that an error names the right line.
+        lines = [(reader.line_num, [c.strip() for c in row]) for row in reader if row]
     except FileNotFoundError:
         raise UserError(f"there is no file {path}.") from None
     except UnicodeDecodeError:
@@ -131,7 +139,24 @@ def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         raise UserError(f"{path} needs a header row and at least one row of data.")
     header = lines[0][1]
     _check_shape(path, header, lines[1:])
-    return header, [row for _, row in lines[1:]]
+    return header, [row for _, row in lines[1:]], separator
+
+
+def find_separator(text: str) -> str:
+    """The separator that cuts the first rows into equally many columns, and into most of them.
+
+    A comma comes last: where a semicolon does as well, the comma is a decimal comma.
+    """
+    found = {}
+    for separator in SEPARATORS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        try:
+            widths = [len(row) for row in islice(filter(None, reader), SNIFFED_ROWS)]
+        except csv.Error:
+            continue
+        if widths and widths[0] > 1:
+            found[separator] = (len(set(widths)) == 1, widths[0])
+    return max(found, key=found.__getitem__, default=",")
 
 
 def _check_shape(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> None:
@@ -154,10 +179,11 @@ def _no_column(path: str | Path, target: str, header: list[str]) -> str:
     return f"{path} has no column {target!r}; its columns are {shown}."
 
 
-def _target_values(path: str | Path, target: str, texts: list[str]) -> list[float]:
-    values = [_number(text) for text in texts]
-    if None in values:
-        row = values.index(None)
-        wrong = "missing" if texts[row] in MISSING else f"{texts[row]!r}, which is not a number"
-        raise UserError(f"{path}: the target {target!r} in data row {row + 1} is {wrong}.")
+def _target_values(path: str | Path, target: str, texts: list[str], comma: str) -> list[float]:
+    values = [None if is_missing(text) else number(text, comma) for text in texts]
+    for row, (text, value) in enumerate(zip(texts, values, strict=True), start=1):
+        if value is None or not math.isfinite(value):
+            wrong = "missing" if is_missing(text) else f"{text!r}, which is not a number"
+            wrong = wrong if value is None else f"{text!r}, which is not a finite number"
+            raise UserError(f"{path}: the target {target!r} in data row {row} is {wrong}.")
     return values
