@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,15 +81,51 @@ def read_json(path: str | Path) -> Any:
 
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
-    """Add one line to a JSON-lines file."""
-    with Path(path).open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(plain(record), ensure_ascii=False) + "\n")
+    """Add one line to a JSON-lines file; in place of a last line that a crash cut off."""
+    line = json.dumps(plain(record), ensure_ascii=False) + "\n"
+    with Path(path).open("a+b") as file:
+        _mend_end(file)
+        file.write(line.encode())
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """Read a JSON-lines file as a list of records."""
-    with Path(path).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+    """Read a JSON-lines file as a list of records; UserError names a damaged line.
+
+    The last line may have been cut off by a crash: it is left out, as if it were still to come.
+    """
+    lines = Path(path).read_bytes().split(b"\n")
+    records = [_record(line) for line in lines]
+    last = max((i for i, line in enumerate(lines) if line.strip()), default=0)
+    for number, (line, record) in enumerate(zip(lines[:last], records, strict=False), start=1):
+        if line.strip() and record is None:
+            raise UserError(f"{path}, line {number}, is damaged; mend or remove that line.")
+    return [record for record in records if record is not None]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record in a line, None if there is no whole one: no part of an object is an object."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _mend_end(file: IO[bytes]) -> None:
+    """Let the next line begin behind the last whole one: end it, or drop what a crash left of it.
+
+    Only the last line is read, however long the file is.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = content.rfind(b"\n", 0, size - 1) + 1
+        line = content[start:]
+    if line.strip() and _record(line) is None:
+        file.truncate(start)
+    elif not line.endswith(b"\n"):
+        file.write(b"\n")
 
 
 def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
@@ -108,6 +146,25 @@ def human_bytes(count: float) -> str:
     raise AssertionError("unreachable")
 
 
+def new_folder(path: str | Path) -> Path:
+    """Make the folder `path`, or path-2, path-3, ..., which nobody else has made; else UserError.
+
+    Making it is the test: between a look and a later mkdir another process could make it too.
+    """
+    path = Path(path)
+    writable_folder(path.parent)
+    for attempt in count(1):
+        folder = path if attempt == 1 else path.with_name(f"{path.name}-{attempt}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+        return folder
+    raise AssertionError("unreachable")
+
+
 def writable_folder(path: str | Path) -> Path:
     """Make the folder `path` and prove that a file can be written in it; else UserError."""
     path = Path(path)
@@ -116,8 +173,12 @@ def writable_folder(path: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"cannot write to the folder {path} ({reason}); choose another with --output_dir."
-        ) from None
+        raise _unwritable(path, error) from None
     return path
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or str(error)
+    return UserError(
+        f"cannot write to the folder {path} ({reason}); choose another with --output_dir."
+    )

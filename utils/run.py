@@ -29,6 +29,7 @@ from utils.checkpoint import save_checkpoint
 from utils.file_io_util import (
     append_jsonl,
     human_bytes,
+    new_folder,
     plain,
     read_jsonl,
     writable_folder,
@@ -92,12 +93,10 @@ class Run:
         if getattr(args, "resume", None):
             return cls(args, path, Path(args.resume), argv)
         name = args.run_name or time.strftime("%Y%m%d-%H%M%S")
-        base = Path(args.output_dir) / chapter_folder(path).name
-        folder = base / f"{path.stem}-{name}"
-        attempt = 2
-        while args.run_name is None and folder.exists():  # two runs in one second
-            folder, attempt = base / f"{path.stem}-{name}-{attempt}", attempt + 1
+        folder = Path(args.output_dir) / chapter_folder(path).name / f"{path.stem}-{name}"
         if is_main_process():
+            if args.run_name is None:
+                folder = new_folder(folder)  # others may start in the same second
             writable_folder(folder)
             for stale in ("metrics.jsonl", "last.pth", "best.pth"):
                 (folder / stale).unlink(missing_ok=True)

@@ -3,6 +3,8 @@
 import argparse
 import random
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +229,30 @@ def test_what_a_run_has_logged_is_not_done_again(tmp_path):
     assert resumed.once(work, model="a", seed=2)["test"] == 2
     assert resumed.once(work, model="a", seed=2, width=8)["test"] == 3, "a fact the line lacks"
     assert len(calls) == 3
+
+
+def test_a_resumed_run_does_the_work_of_a_torn_line_again(tmp_path):
+    run = Run(argparse.Namespace(), tmp_path / "demo.py", tmp_path, [])
+    for seed in (1, 2):
+        run.once(lambda: {"test": 90}, model="a", seed=seed)
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])  # killed in the middle of the second line
+    for _ in range(2):
+        assert run.once(lambda: {"test": 91}, model="a", seed=1)["test"] == 90
+        assert run.once(lambda: {"test": 92}, model="a", seed=2)["test"] == 92
+    assert [row["test"] for row in run.logged()] == [90, 92]
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    """Even when none of them can see the others' folders before it makes its own."""
+    monkeypatch.setattr("utils.run.time.strftime", lambda form: "20300101-000000")
+    monkeypatch.setattr(Path, "exists", lambda self, **options: False)
+    args = argparse.Namespace(run_name=None, output_dir=str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        starts = [pool.submit(Run.start, args, str(tmp_path / "demo.py"), []) for _ in range(8)]
+        folders = {start.result().folder for start in starts}
+    assert len(folders) == 8
+    assert all((folder / "run.json").is_file() for folder in folders)
 
 
 def test_a_script_in_src_belongs_to_its_chapter(tmp_path):

@@ -17,8 +17,8 @@ PUBLIC = {
     "utils.run": "Run environment read_toml table",
     "utils.checkpoint": "CheckpointError load_checkpoint load_state save_checkpoint",
     "utils.device": "autocast pick_device set_threads synchronize",
-    "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes plain read_json "
-    "read_jsonl writable_folder write_json",
+    "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes new_folder plain "
+    "read_json read_jsonl writable_folder write_json",
     "utils.model_summary": "summary",
     "utils.modes": "evaluating frozen_modules kept_modes train_except training",
     "utils.pictures": "Picture UnreadablePicture read_picture",
