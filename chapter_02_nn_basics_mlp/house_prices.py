@@ -255,14 +255,15 @@ def plot_predictions(raw: RawTable, predictions: dict[str, Array], log: bool) ->
         ax.plot(raw.target, predictions[name], ".", markersize=3, alpha=0.5)
         limits = [raw.target.min(), raw.target.max()]
         ax.plot(limits, limits, color="black", linewidth=0.8)
-        ax.set(title=f"{raw.name}: {MODELS[name]['en']}", xlabel=f"true {raw.target_name}")
+        title = plotting.literal(f"{raw.name}: {MODELS[name]['en']}")
+        ax.set(title=title, xlabel=plotting.literal(f"true {raw.target_name}"))
         if log:
             ax.set(xscale="log", yscale="log")
             for axis in (ax.xaxis, ax.yaxis):
                 axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axis.set_major_formatter(StrMethodFormatter("{x:g}"))
                 axis.set_minor_locator(NullLocator())
-    axes[0].set_ylabel(f"predicted {raw.target_name}")
+    axes[0].set_ylabel(plotting.literal(f"predicted {raw.target_name}"))
     return fig
 
 
@@ -276,8 +277,9 @@ def plot_folds(raw: RawTable, results: dict[str, list[dict]], score: str, folds:
         ax.plot([place - 0.2, place + 0.2], [row.mean()] * 2, color="black", zorder=3)
     ax.set_xticks(range(len(results)), [MODELS[name]["en"] for name in results])
     unit = "" if score == "rmsle" else f", {raw.target_name}"
-    ax.set_ylabel(f"{score.upper()} on the test fold{unit}")
-    ax.set_title(f"{raw.name}: {values.shape[1] // folds} seeds x {folds} folds; bar: mean")
+    ax.set_ylabel(plotting.literal(f"{score.upper()} on the test fold{unit}"))
+    name = plotting.literal(raw.name)
+    ax.set_title(f"{name}: {values.shape[1] // folds} seeds x {folds} folds; bar: mean")
     ax.set_ylim(bottom=0)
     return fig
 
@@ -327,12 +329,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     result_name = "house_prices" if raw.name == "diabetes" else f"house_prices_{raw.name}"
     if args.csv:
         result_name = "house_prices_csv"
-    run.save_figure(plot_predictions(raw, predictions, log), f"{result_name}_predictions")
-    run.save_figure(plot_folds(raw, results, score, args.folds), f"{result_name}_folds")
     facts = {"dataset": raw.name, "rows": len(raw), "log_target": log, "models": summary}
     run.save_result(
         result_name, facts, {"main": results_table(summary, score)}, list(range(args.seeds))
     )
+    run.save_figure(plot_predictions(raw, predictions, log), f"{result_name}_predictions")
+    run.save_figure(plot_folds(raw, results, score, args.folds), f"{result_name}_folds")
     metrics = {f"{name}_{score}": values[score][0] for name, values in summary.items()}
     next_command = "python chapter_02_nn_basics_mlp/house_prices.py --dataset ames"
     if args.dataset == "ames" or args.csv:

@@ -20,14 +20,14 @@ LONGEST_NAME = 40
 
 
 def plain_text(name: str) -> str:
-    """A file's name as a figure can show it: ASCII, and not too long."""
-    name = name.encode("ascii", "replace").decode()
+    """A file's name as a figure can show it: no control characters, and not too long."""
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def title_of(ax: Any, text: str, **options: Any) -> None:
     """A title in which "$" is a letter: a file's name is no formula."""
-    ax.set_title(text, fontsize=8.5, parse_math=False, **options)
+    ax.set_title(plotting.literal(text), fontsize=8.5, **options)
 
 
 def as_image(pixels: Tensor) -> np.ndarray:
@@ -67,7 +67,7 @@ def filters(weights: Tensor, title: str) -> Any:
         ax.imshow(kernel, vmin=0, vmax=1)
     part = f"the first {len(shown)} of {count}" if count > len(shown) else f"all {count}"
     text = f"{title}: {part} filters of the first convolution, {side} x {side} px; grey is 0"
-    figure.suptitle(text, fontsize=9)
+    figure.suptitle(plotting.literal(text), fontsize=9)
     return figure
 
 
@@ -91,7 +91,7 @@ def overview(predictions: Sequence[Prediction], title: str) -> Any:
         title_of(ax, text, color=color[prediction.right])
     colors = ", green: right, red: wrong" if any(p.truth for p in predictions) else ""
     text = f"{title}: the picture, what the network sees, its first two answers{colors}"
-    figure.suptitle(text, fontsize=9)
+    figure.suptitle(plotting.literal(text), fontsize=9)
     return figure
 
 
@@ -141,7 +141,8 @@ def explained(
         for ax in axes[row]:
             ax.remove()
         _strip(figure.add_subplot(axes[row, 0].get_gridspec()[row, :]), stage, row - 1)
-    figure.suptitle(f"{title} says {said} ({100 * share:.1f} %)", fontsize=10)
+    text = f"{title} says {said} ({100 * share:.1f} %)"
+    figure.suptitle(plotting.literal(text), fontsize=10)
     return figure
 
 
@@ -151,7 +152,7 @@ def _bars(ax: Any, prediction: Prediction) -> None:
     colors = [plotting.COLORS[0] if name != prediction.truth else plotting.COLORS[2]
               for name in names]  # fmt: skip
     ax.barh(places, [100 * share for share in shares], color=colors)
-    ax.set_yticks(places, [plain_text(name) for name in names], fontsize=8, parse_math=False)
+    ax.set_yticks(places, [plotting.literal(plain_text(name)) for name in names], fontsize=8)
     ax.invert_yaxis()
     for place, share in zip(places, shares, strict=True):
         ax.text(100 * share + 2, place, f"{100 * share:.1f}", va="center", fontsize=8)
@@ -175,7 +176,7 @@ def _heat(figure: Any, axes: Any, seen: np.ndarray, drop, slope, smooth, said: s
     title_of(axes[0], "occlusion by a grey square")
     scale = ScalarMappable(image.norm, image.cmap)  # the bar without transparency
     bar = figure.colorbar(scale, ax=axes[0], shrink=0.85)
-    bar.set_label(f"{said} loses (points of %)", fontsize=8, parse_math=False)
+    bar.set_label(plotting.literal(f"{said} loses (points of %)"), fontsize=8)
     bar.ax.tick_params(labelsize=7)
     named = (("saliency", slope), ("SmoothGrad", smooth))
     for ax, (name, values) in zip(axes[1:], named, strict=True):

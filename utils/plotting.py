@@ -10,7 +10,11 @@ figure shows when it is the last expression of a cell, after `%matplotlib inline
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +29,16 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette (2008): told apart by readers with any form of colour blindness.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+CHINESE_FONTS = (  # looked at first where a figure has letters that the standard font lacks
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "SimHei"),
+    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "WenQuanYi Zen Hei", "Arial Unicode MS"),
+)
+LAST_RESORT = "Last Resort"  # a font of boxes that comes with matplotlib
 MAX_PNG_BYTES = 200_000
 MAX_GIF_BYTES = 2_000_000
+
+
+log = logging.getLogger(__name__)
 
 
 def _style() -> dict[str, Any]:
@@ -57,6 +69,56 @@ def subplots(
     with matplotlib.rc_context(_style()):
         figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
         return figure, figure.subplots(rows, cols, **options)
+
+
+def literal(text: str) -> str:
+    """`text` as a figure shows it letter by letter: in a user's words, "$" begins no formula."""
+    return text.replace("$", r"\$")
+
+
+@contextmanager
+def _letters(figure: Figure) -> Iterator[None]:
+    """Letters that the standard font lacks (Chinese, say) are taken from another installed font."""
+    from matplotlib.text import Text
+
+    texts = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
+    lacking = frozenset("".join(text.get_text() for text in texts)) - _letters_of("DejaVu Sans")
+    font = font_with(frozenset(c for c in lacking if c.isprintable() and not c.isspace()))
+    for text in texts if font else []:
+        text.set_fontfamily([*text.get_fontfamily(), font])
+    with warnings.catch_warnings():  # one for every letter on every drawing: font_with said it once
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        yield
+
+
+@cache
+def _letters_of(family: str) -> frozenset[str]:
+    """All letters that the font of this name has."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(map(chr, get_font(findfont(family)).get_charmap()))
+
+
+@cache
+def font_with(letters: frozenset[str]) -> str | None:
+    """The installed font that has the most of `letters`, Chinese ones first; None, said once."""
+    from matplotlib.font_manager import fontManager
+
+    if not letters:
+        return None
+    installed = {entry.name for entry in fontManager.ttflist} - {"DejaVu Sans"}
+    wanted = [name for name in CHINESE_FONTS if name in installed]
+    others = sorted(name for name in installed - set(wanted) if not name.startswith(LAST_RESORT))
+    best, most = None, 0
+    for name in [*wanted, *others]:
+        found = len(letters & _letters_of(name))
+        if found > most:
+            best, most = name, found
+        if most == len(letters):
+            return best
+    shown = "".join(sorted(letters))[:20]
+    log.warning("no font on this machine has all of %s: figures show boxes for letters", shown)
+    return best
 
 
 def band(
@@ -96,6 +158,7 @@ def confusion_matrix(ax: Axes, counts: Any, classes: Sequence[str]) -> None:
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     ax.grid(False)
     ticks = range(len(classes))
+    classes = [literal(name) for name in classes]
     long_names = max(len(name) for name in classes) > 3
     ax.set_xticks(
         ticks, classes, rotation=45 if long_names else 0, ha="right" if long_names else "center"
@@ -116,7 +179,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     path = Path(path)
     buffer = BytesIO()
     options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {}
-    with matplotlib.rc_context(_style()):
+    with matplotlib.rc_context(_style()), _letters(figure):
         figure.savefig(buffer, format=path.suffix[1:], **options)
     content = buffer.getvalue()
     if path.suffix == ".png" and len(content) > MAX_PNG_BYTES:
@@ -139,7 +202,8 @@ def figure_to_array(figure: Figure) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with _letters(figure):
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

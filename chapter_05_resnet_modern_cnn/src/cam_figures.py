@@ -47,7 +47,8 @@ def answers(predictions: Sequence[Prediction], heats: Sequence[Tensor], title: s
         ax.imshow(np.concatenate([seen, gap, overlay(prediction.pixels, heat)], axis=1))
         said = "\n".join(f"{name} ({100 * share:.1f} %)" for name, share in prediction.top[:2])
         title_of(ax, f"{plain_text(prediction.name)}\n{said}", color=color[prediction.right])
-    figure.suptitle(f"{title}: what the network sees, and its Grad-CAM", fontsize=9)
+    text = f"{title}: what the network sees, and its Grad-CAM"
+    figure.suptitle(plotting.literal(text), fontsize=9)
     return figure
 
 
@@ -65,7 +66,7 @@ def methods(pixels: Tensor, heats: dict[str, Tensor], scores: dict[str, float], 
     for ax in (axes[0, 0], *axes[:, 1:].ravel()):
         framed(ax)
     figure.colorbar(image, ax=axes[:, -1], label="heat (largest value 1)", shrink=0.8)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plotting.literal(title), fontsize=10)
     return figure
 
 
@@ -82,5 +83,5 @@ def sanity(pixels: Tensor, rows: dict[str, list[Tensor]], layers: Sequence[int],
             ax.imshow(overlay(pixels, heat))
             framed(ax)
         line[0].set_ylabel(NAMES[name], fontsize=8.5)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plotting.literal(title), fontsize=10)
     return figure

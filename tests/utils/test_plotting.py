@@ -65,3 +65,59 @@ def test_a_logarithmic_axis_has_plain_labels_even_within_a_decade():
     fig.canvas.draw()
     shown = [t.get_text() for t in ax.get_yticklabels() if 0.11 < t.get_position()[1] < 0.7]
     assert shown == ["0.2", "0.5"]
+
+
+@pytest.mark.parametrize(
+    "text", ["price ($)", "$/m^2, $", r"a $\frac and $ more", r"\$", "$$", "{_^}$$"]
+)
+def test_a_users_text_is_no_formula(text, tmp_path):
+    fig, ax = plotting.subplots(width=2, height=2)
+    ax.set_title(plotting.literal(text))
+    plotting.save_figure(fig, tmp_path / "a.svg")
+    shown, is_math = ax.title._preprocess_math(ax.title.get_text())
+    assert (shown, is_math) == (text, False)
+
+
+def test_classes_with_dollars_in_a_confusion_matrix():
+    fig, ax = plotting.subplots(width=3, height=3)
+    plotting.confusion_matrix(ax, [[1, 0], [0, 1]], ["$^ and $", "b"])
+    plotting.figure_to_array(fig)
+
+
+@pytest.fixture
+def strange():
+    """A letter that the standard font lacks and another font of matplotlib's has."""
+    return min(plotting._letters_of("STIXGeneral") - plotting._letters_of("DejaVu Sans"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_come_from_a_font_that_has_them(strange, tmp_path):
+    font = plotting.font_with(frozenset(strange))
+    assert strange in plotting._letters_of(font)
+    fig, ax = plotting.subplots(width=2, height=2)
+    ax.set_title(f"a {strange}")
+    plotting.save_figure(fig, tmp_path / "a.png")
+    assert ax.title.get_fontfamily() == ["sans-serif", font]
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_no_font_has_are_said_once(tmp_path, caplog, monkeypatch):
+    from matplotlib.font_manager import fontManager
+
+    monkeypatch.setattr(fontManager, "ttflist", [f for f in fontManager.ttflist if "Vu" in f.name])
+    fig, ax = plotting.subplots(width=2, height=2)
+    ax.set(title="\u9762\u79ef", xlabel="\u4ef7\u683c")
+    for _ in range(2):
+        plotting.save_figure(fig, tmp_path / "a.png")
+    assert caplog.text.count("no font on this machine") == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_chinese_comes_from_a_chinese_font_where_there_is_one(monkeypatch):
+    from matplotlib.font_manager import FontEntry, fontManager
+
+    fonts = {"A Western One": "abc", "SimHei": "\u9762\u79ef", "Wingdings": "\u9762"}
+    entries = [FontEntry(name=name) for name in fonts]
+    monkeypatch.setattr(fontManager, "ttflist", entries)
+    monkeypatch.setattr(plotting, "_letters_of", lambda name: frozenset(fonts[name]))
+    assert plotting.font_with.__wrapped__(frozenset("\u9762\u79ef")) == "SimHei"
