@@ -256,12 +256,12 @@ def experiment(args: Namespace, run: Run) -> None:
     print("\n\nPart 2. tanh(x W1 + b1) W2 + b2, mean squared error; one line for each edge:\n")
     rows = compare_tensors(make_arrays(args.batch_size, args.hidden, args.seed))
     print_tensor_comparison(rows)
-    run.save_figure(gradient_figure(rows), "autograd_gradients")
     metrics = {
         "scalar_gradients": {name: theirs for name, _, _, theirs in scalars},
         "largest_difference": max(float(np.abs(a - b).max()) for *_, a, b in rows),
     }
     run.save_result("autograd", metrics, result_tables(walk, rows))
+    run.save_figure(gradient_figure(rows), "autograd_gradients")
     print()
     run.finish(
         {"largest_difference": metrics["largest_difference"]},

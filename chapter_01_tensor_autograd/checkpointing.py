@@ -327,10 +327,10 @@ def experiment(args: Namespace, run: Run) -> None:
     by_depth = measure_depths(depths, args, x)
     lengths = [2**i for i in range(int(math.log2(args.depth)) + 1)]
     by_length = measure_lengths(lengths, args, x)
-    run.save_figure(depth_figure(depths, [*VARIANTS], by_depth, unit), "checkpointing_depth")
-    run.save_figure(length_figure(lengths, args.depth, by_length, unit), "checkpointing_segments")
     metrics = collect_metrics(depths, lengths, by_depth, by_length, differences)
     run.save_result("checkpointing", metrics, {"main": depth_table(depths, by_depth)})
+    run.save_figure(depth_figure(depths, [*VARIANTS], by_depth, unit), "checkpointing_depth")
+    run.save_figure(length_figure(lengths, args.depth, by_length, unit), "checkpointing_segments")
     run.finish(metrics, next_command="python chapter_01_tensor_autograd/custom_function.py")
 
 

@@ -323,10 +323,10 @@ def experiment(args: Namespace, run: Run) -> None:
     points = np.random.default_rng(args.seed).uniform(0.5, 3.0, 50 if run.quick else args.points)
     steps = np.geomspace(1e-14, 1.0, 57 if run.quick else 113)
     errors = step_size_errors(steps, points)
-    run.save_figure(step_size_figure(steps, errors), "gradient_check_steps")
     sizes = step_size_metrics(steps, errors)
     tables = {"main": verdict_table(checks), "steps": step_size_table(sizes)}
     run.save_result("custom_function", {"checks": checks, "steps": sizes} | memory, tables)
+    run.save_figure(step_size_figure(steps, errors), "gradient_check_steps")
     print("\nbest step of the difference quotients (median over points)")
     for name, numbers in sizes.items():
         print("  {:16} h = {:.0e} (predicted {:.0e}), error {:.0e}".format(name, *numbers.values()))

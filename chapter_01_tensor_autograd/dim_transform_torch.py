@@ -244,11 +244,9 @@ def experiment(args: Namespace, run: Run) -> None:
     rows = operation_rows(x)
     print_operations(x, rows)
     demonstrate_traps(x)
-    run.save_figure(strides_figure(), "strides")
 
     sides = [32, 128, 512] if run.quick else [32, 64, 128, 256, 512, 1024, 2048, 4096]
     seconds = measure_costs(sides, args.repeats, min_seconds=0.01 if run.quick else 0.05)
-    run.save_figure(cost_figure(sides, seconds), "copy_cost")
     metrics = cost_metrics(sides, seconds)
     columns = [
         ("Operation", "操作", "s"),
@@ -260,6 +258,8 @@ def experiment(args: Namespace, run: Run) -> None:
     copies = sum(row[-1]["en"] == "copy" for row in rows)
     metrics |= {"views": len(rows) - copies, "copies": copies}
     run.save_result("dim_transform", metrics, {"main": table(columns, rows)})
+    run.save_figure(strides_figure(), "strides")
+    run.save_figure(cost_figure(sides, seconds), "copy_cost")
     print()
     run.finish(metrics, next_command="python chapter_01_tensor_autograd/autograd.py")
 

@@ -310,13 +310,14 @@ def experiment(args: Namespace, run: Run) -> None:
     }
     metrics: dict = {"loss": loss.item()}
     for name, graph in graphs.items():
+        metrics[name] = {"nodes": len(graph.labels), "edges": len(graph.edges)}
+    run.save_result("graph_visualization", metrics, {"main": result_table([*graphs.values()])})
+    for name, graph in graphs.items():
         picture, drawn_by = draw(graph, args.renderer, dpi=70 if run.quick else 100)
         run.save_figure(picture, name)
-        metrics[name] = {"nodes": len(graph.labels), "edges": len(graph.edges)}
         print(f"{graph.title}: {len(graph.labels)} nodes, drawn by {drawn_by}")
     if drawn_by == "matplotlib" and args.renderer == "auto":
         print("Graphviz's `dot` was not found or did not work; matplotlib drew the same graphs.")
-    run.save_result("graph_visualization", metrics, {"main": result_table([*graphs.values()])})
     run.finish(metrics, next_command="python chapter_01_tensor_autograd/jvp.py")
 
 

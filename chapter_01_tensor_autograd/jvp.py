@@ -268,7 +268,6 @@ def experiment(args: Namespace, run: Run) -> None:
     shapes = [(2**i, 2 ** (power - i)) for i in range(0, power + 1)]
     ratios = np.array([n / m for n, m in shapes])
     seconds = measure(shapes, repeats, args.seed)
-    run.save_figure(figure(ratios, seconds, shapes), "jvp_cost")
     metrics = {
         "difference": differences,
         "crossing_ratio": crossing(ratios, seconds),
@@ -281,6 +280,7 @@ def experiment(args: Namespace, run: Run) -> None:
         "n_of_many_inputs": shapes[-1][0],
     }
     run.save_result("jvp", metrics, {"main": result_table(shapes, seconds)})
+    run.save_figure(figure(ratios, seconds, shapes), "jvp_cost")
     run.finish(metrics, next_command="python chapter_01_tensor_autograd/checkpointing.py")
 
 

@@ -311,13 +311,13 @@ def experiment(args: Namespace, run: Run) -> None:
     # The shipped network is the best of the seeds on the validation split.
     best = int(np.argmax([max(fit.history["val_accuracy"]) for fit in fits["mlp"]]))
     shipped = scores["mlp"][best]
+    name = {"digits": "train_digits", "mnist": "train_mnist"}[data.name]
+    run.save_result(name, metrics | {"shipped": shipped}, {"main": results}, seeds)
+    save_weights(run, data, args, fits["mlp"][best], shipped)
     run.save_figure(
         curves_figure(data, [fit.history for fit in fits["mlp"]]), f"{data.name}_curves"
     )
     save_test_figures(run, data, log_p["mlp"][best])
-    name = {"digits": "train_digits", "mnist": "train_mnist"}[data.name]
-    run.save_result(name, metrics | {"shipped": shipped}, {"main": results}, seeds)
-    save_weights(run, data, args, fits["mlp"][best], shipped)
     final = {
         "test_accuracy_mean": metrics["mlp"]["mean"],
         "test_accuracy_std": metrics["mlp"]["std"],

@@ -281,7 +281,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
 
     depths, seeds = [1, 2, 4, 8, 16, 32], list(range(3))
     differences = compare_over_depth(depths, seeds)
-    run.save_figure(plot_depths(depths, differences), "backprop_difference")
     metrics["largest_difference_over_depth"] = max(float(d.max()) for d in differences.values())
 
     steps = 200 if args.quick else 1000
@@ -298,6 +297,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     columns += [(f"depth {depth}", f"{depth} 层", ".1e") for depth in depths]
     rows = [[name, *runs.max(axis=0)] for name, runs in differences.items()]
     run.save_result("backprop_numpy", metrics, {"main": table(columns, rows)}, seeds)
+    run.save_figure(plot_depths(depths, differences), "backprop_difference")
     run.finish(metrics, next_command="python chapter_02_nn_basics_mlp/mlp.py --mode standard")
 
 

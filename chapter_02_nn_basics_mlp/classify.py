@@ -308,11 +308,11 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     else:
         models, records, frames = [loaded.to(run.device)], [], []
     metrics = measure(task, models, args.seed)
-    figures.save_all(run, task, models, records, frames, predict)
     tables = {"main": result_table(task, metrics)}
     run.save_result(f"classify_{name}", metrics, tables, seeds)
     if loaded is None:
         save(run, task, models[0], metrics)
+    figures.save_all(run, task, models, records, frames, predict)
     shown = ("accuracy_mean", "accuracy_std", "chance", "softmax_regression")
     following = list(RECIPES)[(list(RECIPES).index(name) + 1) % len(RECIPES)]
     run.finish(

@@ -229,14 +229,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.epochs, args.seeds = 1, 1
     task = load_task("digits", None)
     seeds = [args.seed + s for s in range(args.seeds)]
-    run.save_figure(functions_figure(), "activation_functions")
     norms = {
         name: {
             d: np.stack([gradient_norms(name, d, task, s) for s in seeds]) for d in GRADIENT_DEPTHS
         }
         for name in cli.progress(NAMES, "gradients by layer")
     }
-    run.save_figure(gradient_figure(norms, GRADIENT_DEPTHS[-1]), "activation_gradients")
     scores = {
         name: {
             d: [trained_accuracy(name, d, task, s, args)[1] for s in seeds] for d in TRAIN_DEPTHS
@@ -244,9 +242,11 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         for name in cli.progress(NAMES, "training")
     }
     dead = dead_units(task, args)
-    run.save_figure(dead_figure(dead), "dead_relus")
     metrics = collect(norms, scores, dead) | {"collapse": identity_collapse(args)}
     run.save_result("activations", metrics, result_tables(metrics), seeds)
+    run.save_figure(functions_figure(), "activation_functions")
+    run.save_figure(gradient_figure(norms, GRADIENT_DEPTHS[-1]), "activation_gradients")
+    run.save_figure(dead_figure(dead), "dead_relus")
     shown = {f"{n}, depth 20 (%)": float(metrics[n]["accuracy_depth_20_mean"]) for n in NAMES}
     shown |= {f"collapse: {key}": value for key, value in metrics["collapse"].items()}
     run.finish(shown, next_command="python chapter_02_nn_basics_mlp/exp_initialization.py")

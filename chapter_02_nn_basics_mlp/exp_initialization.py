@@ -265,9 +265,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.epochs, args.seeds = 1, 1
     task = load_task("digits", None)
     measured = {name: measure_all(task, name, args) for name in ("relu", "tanh")}
-    run.save_figure(variance_figure(measured, args.depth), "initialization_variance")
     trained = train_all(task, args)
-    run.save_figure(training_figure(trained, args.depth), "initialization_training")
     metrics = {
         "growth": {
             name: {s: {k: v for k, v in row.items() if "_" in k} for s, row in schemes.items()}
@@ -283,6 +281,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     }
     seeds = [args.seed + s for s in range(args.seeds)]
     run.save_result("initialization", metrics, result_tables(measured, trained), seeds)
+    run.save_figure(variance_figure(measured, args.depth), "initialization_variance")
+    run.save_figure(training_figure(trained, args.depth), "initialization_training")
     shown = {f"{s}: accuracy (%)": float(t["accuracy"].mean()) for s, t in trained.items()}
     run.finish(shown, next_command="python chapter_02_nn_basics_mlp/classify.py --dataset spiral")
 

@@ -261,7 +261,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.steps, args.seeds = 20, 1
     grid = np.linspace(*CURVE_RANGE, 4001)
     rows = constructions(grid)
-    run.save_figure(construction_figure(grid, rows), "universal_construction")
     names = ("relu", "tanh")
     wide = {
         name: trained_rmse(
@@ -277,7 +276,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         )
         for name in names
     }
-    run.save_figure(training_figure(rows, wide, deep), "universal_training")
     slopes = {f"width_{n}": slope(WIDTHS, r.mean(axis=1)) for n, r in wide.items()}
     slopes |= {f"depth_{n}": slope(DEPTHS, r.mean(axis=1)) for n, r in deep.items()}
     slopes |= {n: slope(rows["bumps"], rows[n]) for n in ("sup", "bound", "relu_sup", "relu_rmse")}
@@ -286,6 +284,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     metrics |= {"width": wide, "depth": deep, "widths": WIDTHS, "depths": DEPTHS}
     seeds = [args.seed + s for s in range(args.seeds)]
     run.save_result("universal_approximation", metrics, tables(rows, wide, deep), seeds)
+    run.save_figure(construction_figure(grid, rows), "universal_construction")
+    run.save_figure(training_figure(rows, wide, deep), "universal_training")
     run.finish(
         {"sup error / bound, at most": slack} | {f"slope, {k}": v for k, v in slopes.items()},
         next_command="python chapter_02_nn_basics_mlp/exp_activations.py",

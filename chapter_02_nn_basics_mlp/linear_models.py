@@ -348,15 +348,15 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     for name, values in metrics.items():
         run.log(model=name, **values)
         print(f"{name}: largest coefficient difference {values['coefficient_difference']:.1e}")
-    run.save_figure(plot_coefficients(results), "linear_models_coefficients")
     curves = convergence(args.seed, args.c, steps=2_000 if args.quick else 50_000)
-    run.save_figure(plot_convergence(curves), "linear_models_convergence")
     largest = max(values["coefficient_difference"] for values in metrics.values())
     facts = {"largest_coefficient_difference": largest}
     facts |= {f"steps_{name.replace(' ', '_')}": len(curve) for name, curve in curves.items()}
     run.save_result(
         "linear_models", facts | {"models": metrics}, {"main": results_table(results)}, seeds
     )
+    run.save_figure(plot_coefficients(results), "linear_models_coefficients")
+    run.save_figure(plot_convergence(curves), "linear_models_convergence")
     run.finish(facts, next_command="python chapter_02_nn_basics_mlp/house_prices.py")
 
 

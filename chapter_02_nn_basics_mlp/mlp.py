@@ -269,11 +269,11 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     else:
         fits, known = fit_all(args, run), None
     metrics = measure(problem, fits, args.input_dim, known)
-    draw(run, problem, fits, metrics, args.input_dim)
     tables = {"main": result_table(metrics)}
     run.save_result(args.mode, metrics, tables, seeds=sorted({seed for _, seed in fits}))
     if args.load is None:
         save(run, problem, fits, metrics)
+    draw(run, problem, fits, metrics, args.input_dim)
     following = MODES[(MODES.index(args.mode) + 1) % len(MODES)]
     shown = {"noise-limited optimum": metrics["optimum"]}
     for kind, row in metrics["kinds"].items():

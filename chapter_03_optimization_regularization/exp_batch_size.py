@@ -272,12 +272,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     rate = float(results["SGD"]["rates"][middle])
     seeds = [args.seed + s for s in range(args.seeds)]
     noise = [noise_course(task, rate, s, args.target) for s in seeds]
-    run.save_figure(figure(results, noise), "batch_size")
     metrics: dict[str, Any] = {name.lower(): r for name, r in results.items()}
     metrics["noise"] = noise_summary(noise)
     metrics["target"] = args.target
     tables = {name.lower(): steps_table(r) for name, r in results.items()}
     run.save_result("batch_size", metrics, tables, seeds)
+    run.save_figure(figure(results, noise), "batch_size")
     shown = {f"{name}: B_crit": float(r["b_crit"]) for name, r in results.items()}
     shown["noise scale, start"] = metrics["noise"]["start"]
     shown["noise scale, target"] = metrics["noise"]["target"]

@@ -320,11 +320,11 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     metrics: dict[str, Any] = {"ratios": list(RATIOS), "widths": widths, "rows": rows}
     metrics["shares"] = list(rows[0])
     metrics["summary"] = summary(metrics)
-    run.save_figure(error_figure(metrics), "double_descent")
-    run.save_figure(parts_figure(metrics), "double_descent_parts")
     tables = {"main": error_table(metrics), "parts": parts_table(metrics)}
     seeds = [args.seed + r for r in range(args.draws)]
     run.save_result("double_descent", metrics, tables, seeds)
+    run.save_figure(error_figure(metrics), "double_descent")
+    run.save_figure(parts_figure(metrics), "double_descent_parts")
     last = metrics["summary"][metrics["shares"][-1]]
     shown = {f"20 % wrong labels, {k} (%)": last[f"{k}_mean"] for k in ("narrow", "peak", "widest")}
     path = "python chapter_03_optimization_regularization/exp_regularization.py"

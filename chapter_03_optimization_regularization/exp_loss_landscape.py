@@ -206,10 +206,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     seeds = [args.seed + s for s in range(args.seeds)]
     bar = cli.progress(seeds, "seeds")
     results = [measure_seed(task, s, args, with_plane=s == args.seed) for s in bar]
-    run.save_figure(plane_figure(results[0]["planes"], args.grid), "loss_landscape_planes")
-    run.save_figure(profile_figure(results), "loss_landscape_profile")
     metrics = collect(results)
     run.save_result("loss_landscape", metrics, {"main": result_table(metrics)}, seeds)
+    run.save_figure(plane_figure(results[0]["planes"], args.grid), "loss_landscape_planes")
+    run.save_figure(profile_figure(results), "loss_landscape_profile")
     shown = {
         f"{view}: {key}": metrics[view][key]["mean"]
         for view in VIEWS

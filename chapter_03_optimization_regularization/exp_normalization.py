@@ -222,16 +222,16 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         scores = over_rates(rates, seeds, args.epochs, pool)
         best = best_rates(scores, rates)
         sizes = over_batches(batches, best, seeds, shorter, pool)
-    run.save_figure(figures.rates_figure(scores, rates), "normalization_rates")
-    run.save_figure(figures.batches_figure(sizes, batches), "normalization_batches")
     layers = activations(task, deep, seeds, shorter)
-    run.save_figure(figures.activations_figure(layers), "normalization_activations")
     bar = cli.progress(seeds, "evaluation mode")
     wrong = [wrong_statistics(task, s, best["batch"], shorter, small) for s in bar]
-    run.save_figure(figures.evaluation_figure(wrong), "normalization_evaluation")
     metrics = collect(scores, rates, best, sizes, batches, layers, wrong)
     metrics["layers"], metrics["deep_layers"] = sum(PLAN), sum(deep)
     run.save_result("normalization", metrics, result_tables(metrics), seeds)
+    run.save_figure(figures.rates_figure(scores, rates), "normalization_rates")
+    run.save_figure(figures.batches_figure(sizes, batches), "normalization_batches")
+    run.save_figure(figures.activations_figure(layers), "normalization_activations")
+    run.save_figure(figures.evaluation_figure(wrong), "normalization_evaluation")
     shown = {f"{kind}: test accuracy (%)": metrics["rates"][kind]["test"]["mean"] for kind in KINDS}
     run.finish(shown, "python chapter_03_optimization_regularization/exp_loss_landscape.py")
 

@@ -253,8 +253,8 @@ def network_table(metrics: dict[str, Any], with_fresh: bool) -> dict[str, Any]:
     return table(columns, rows)
 
 
-def run_networks(run: Run, seeds: list[int], quick: bool) -> tuple[dict, dict]:
-    """Metrics and tables of both networks; their figures are saved."""
+def run_networks(seeds: list[int], quick: bool) -> tuple[dict, dict, dict]:
+    """Metrics, tables and what was measured, of both networks."""
     metrics, tables, outcomes = {}, {}, {}
     for setting in networks.settings(quick):
         name = setting.name
@@ -265,10 +265,7 @@ def run_networks(run: Run, seeds: list[int], quick: bool) -> tuple[dict, dict]:
         metrics[name] = {"optimizers": network_metrics(found, window), "epochs": setting.epochs}
         metrics[name] |= {"steps_per_epoch": window, "muon_bfloat16_ms": bfloat16}
         tables[name.lower()] = network_table(metrics[name]["optimizers"], name == "CNN")
-        figure = figures.training_figure(found, window, name)
-        run.save_figure(figure, f"optimization_{name.lower()}")
-    run.save_figure(figures.sensitivity_figure(outcomes), "optimization_sensitivity")
-    return metrics, tables
+    return metrics, tables, outcomes
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -276,24 +273,28 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.seeds = 1
     seeds = [args.seed + s for s in range(args.seeds)]
     paths = run_surfaces(args.quick)
-    run.save_figure(figures.surfaces_figure(paths), "optimization_surfaces")
-    run.save_gif(list(figures.race_frames(paths, 6 if args.quick else 36)), "optimization_race")
     kappas = [10.0, 1000.0] if args.quick else [10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 1e4]
     counts, rates, decays = run_condition(seeds, kappas)
-    run.save_figure(
-        figures.condition_figure(counts, decays, SHOWN_KAPPA, TOLERANCE), "optimization_condition"
-    )
     limit = 100 if args.quick else 1000
     rotation = run_rotation(seeds, limit)
     steps = {n: {k: cell["steps"] for k, cell in by.items()} for n, by in rotation.items()}
-    run.save_figure(figures.rotation_figure(steps, limit), "optimization_rotation")
-    network, tables = run_networks(run, seeds, args.quick)
+    network, tables, outcomes = run_networks(seeds, args.quick)
     metrics = {"surfaces": surface_metrics(paths), "condition": condition_metrics(counts, rates)}
     metrics |= {"rotation": rotation, "networks": network, "kappa_rotation": ROTATION_KAPPA}
     tables["surfaces"] = surface_table(metrics["surfaces"])
     tables["condition"] = condition_table(metrics["condition"])
     tables["rotation"] = rotation_table(rotation, limit)
     run.save_result("optimization", metrics, tables, seeds)
+    for name, found in outcomes.items():
+        figure = figures.training_figure(found, network[name]["steps_per_epoch"], name)
+        run.save_figure(figure, f"optimization_{name.lower()}")
+    run.save_figure(figures.sensitivity_figure(outcomes), "optimization_sensitivity")
+    run.save_figure(figures.surfaces_figure(paths), "optimization_surfaces")
+    run.save_gif(list(figures.race_frames(paths, 6 if args.quick else 36)), "optimization_race")
+    run.save_figure(
+        figures.condition_figure(counts, decays, SHOWN_KAPPA, TOLERANCE), "optimization_condition"
+    )
+    run.save_figure(figures.rotation_figure(steps, limit), "optimization_rotation")
     shown = {
         f"{net}, {name}: test accuracy (%)": float(row["test_mean"])
         for net, found in network.items()

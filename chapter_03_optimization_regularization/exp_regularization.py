@@ -272,16 +272,16 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     results, networks = run_all(methods, task, options, args)
     summary, zeros = collect(results), sparsity(task, options, args)
     weights = zeros.pop("weights")
-    run.save_figure(figures.curves_figure(networks, NAMES, summary), "regularization_curves")
-    run.save_figure(figures.memorising_figure(networks, NAMES), "regularization_memorising")
     weights["none"] = figures.weights_of(networks["none"][0].model)
     weights["l2"] = figures.weights_of(networks["l2"][0].model)
     strength = methods["l1"].l1
-    run.save_figure(figures.weights_figure(weights, zeros, strength), "regularization_weights")
     metrics = {"methods": summary, "tried": tried, "sparsity": zeros}
     metrics |= {"memorising": memorising(networks), "runs": results}
     tables = {"main": main_table(summary, tried), "sparsity": sparsity_table(zeros)}
     run.save_result("regularization", metrics, tables, [args.seed + s for s in range(args.seeds)])
+    run.save_figure(figures.curves_figure(networks, NAMES, summary), "regularization_curves")
+    run.save_figure(figures.memorising_figure(networks, NAMES), "regularization_memorising")
+    run.save_figure(figures.weights_figure(weights, zeros, strength), "regularization_weights")
     shown = {f"{NAMES[name][0]}: test (%)": summary[name]["test_mean"] for name in NAMES}
     path = "python chapter_03_optimization_regularization/exp_double_descent.py"
     run.finish(shown, next_command=path)

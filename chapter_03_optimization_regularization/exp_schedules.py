@@ -246,15 +246,15 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     best = {name: sweeps[name]["rates"][sweeps[name]["best"]] for name in ("WSD", "cosine")}
     several = branches(noisy, best, args)
     per_epoch = len(train_batches(noisy, 0))
+    metrics = collect(sweeps, control, warm, several)
+    seeds = [args.seed + s for s in range(args.seeds)]
+    run.save_result("schedules", metrics, result_tables(metrics), seeds)
     run.save_figure(
         figures.course_figure(sweeps, rate_courses(sweeps, args, per_epoch)), "schedules_compared"
     )
     run.save_figure(figures.rates_figure(sweeps), "schedules_rates")
     run.save_figure(figures.warmup_figure(warm), "schedules_warmup")
     run.save_figure(figures.branches_figure(several, per_epoch), "schedules_wsd")
-    metrics = collect(sweeps, control, warm, several)
-    seeds = [args.seed + s for s in range(args.seeds)]
-    run.save_result("schedules", metrics, result_tables(metrics), seeds)
     shown = {
         f"{n}: validation loss": float(metrics["schedules"][key(n)]["val_mean"]) for n in sweeps
     }

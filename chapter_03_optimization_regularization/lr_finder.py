@@ -277,7 +277,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         )  # (rates, seeds)
         for name in OPTIMIZERS
     }
-    run.save_figure(figure(tests, checks), "lr_finder")
     metrics = summary(tests, checks)
     columns = [
         ("Optimiser", "优化器", "s"),
@@ -288,6 +287,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     keys = ("steepest", "tenth_of_minimum", "best_rate")
     rows = [[name, *(row[key] for key in keys)] for name, row in metrics.items()]
     run.save_result("lr_finder", metrics, {"main": table(columns, rows)}, seeds)
+    run.save_figure(figure(tests, checks), "lr_finder")
     shown = {f"{name}: {key}": value for name, row in metrics.items() for key, value in row.items()}
     run.finish(shown, next_command="python chapter_03_optimization_regularization/exp_schedules.py")
 

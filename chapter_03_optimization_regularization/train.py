@@ -194,7 +194,6 @@ def held_out(task: Task) -> Batches:
 
 def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories: list) -> None:
     """Curves, the result, and the first seed's weights as a small file for later use."""
-    run.save_figure(curves_figure(histories, task), f"train_{task.name}")
     metrics = {key: [row[key] for row in rows] for key in rows[0]}
     metrics |= {f"{key}_mean": float(np.mean(metrics[key])) for key in ("val", "test", "seconds")}
     metrics |= {f"{key}_std": float(np.std(metrics[key])) for key in ("val", "test", "seconds")}
@@ -209,6 +208,7 @@ def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories:
         task=f"classification into {len(task.classes)} classes",
         parameters=sum(p.numel() for p in model.parameters()),
     )
+    run.save_figure(curves_figure(histories, task), f"train_{task.name}")
     shown = {"val accuracy (%)": metrics["val_mean"], "test accuracy (%)": metrics["test_mean"]}
     command = "python chapter_03_optimization_regularization/train.py --epochs 200  (then Ctrl-C)"
     run.finish(shown, next_command=command)

@@ -168,9 +168,6 @@ def costs(repeats: int, seed: int) -> dict[str, float]:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
-    run.save_figure(every_operation(args.seed), "augmentation")
-    run.save_figure(magnitude_ladder(args.seed), "augmentation_magnitudes")
-    run.save_figure(broken_labels(), "augmentation_labels")
     cost = costs(3 if args.quick else 15, args.seed)
     columns = [
         ("Operation", "操作", "s"),
@@ -188,6 +185,9 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         {"microseconds": cost, "hidden_percent": share},
         {"main": table(columns, rows)},
     )
+    run.save_figure(every_operation(args.seed), "augmentation")
+    run.save_figure(magnitude_ladder(args.seed), "augmentation_magnitudes")
+    run.save_figure(broken_labels(), "augmentation_labels")
     shown = {f"{name} (µs a picture)": value for name, value in cost.items()}
     run.finish(shown, "python chapter_04_cnn_classic/exp_data_size.py")
 

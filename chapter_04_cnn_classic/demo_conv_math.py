@@ -188,16 +188,16 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     shifts = measure_shifts(small, seeds)
     metrics |= {key: shifts[key] for key in ("border", "equivariance")}
     metrics["weights"] = theory.weight_counts()
-    run.save_figure(figures.gallery_figure(photo, kernels.kernels(), args.photo), "conv_kernels")
     maps = difference_maps(small, seeds[0])
+    frames = animation.frames(1 if args.quick else None)
+    run.save_result("conv_math", metrics, result_tables(metrics), seeds)
+    run.save_figure(figures.gallery_figure(photo, kernels.kernels(), args.photo), "conv_kernels")
     run.save_figure(
         figures.equivariance_figure(shifts["errors"], maps, args.photo), "conv_equivariance"
     )
     run.save_figure(figures.cost_figure(metrics["cost"], metrics["fft"]), "conv_cost")
     save_line_art(run)
-    frames = animation.frames(1 if args.quick else None)
     run.save_gif(list(cli.progress(frames, "animation")), "conv_arithmetic", animation.FPS)
-    run.save_result("conv_math", metrics, result_tables(metrics), seeds)
     shown = {
         "circular convolution, error at shift 1": metrics["equivariance"]["conv_circular"]["mean"][
             1

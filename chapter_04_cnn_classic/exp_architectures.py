@@ -129,7 +129,6 @@ def cost_of(model: nn.Module, task: ImageTask) -> dict[str, int]:
 def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, float]]]) -> None:
     name = f"architectures_{task.name}"
     title = f"{task.name}, {args.seconds:g} s of training each"
-    run.save_figure(scatter(results, title), name)
     metrics = {
         "networks": {model: over_seeds(runs) for model, runs in results.items()},
         "runs": results,
@@ -140,6 +139,7 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, fl
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
+    run.save_figure(scatter(results, title), name)
     finals = {f"{m}: test accuracy (%)": r["test"][0] for m, r in metrics["networks"].items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_depth_vgg.py")
 

@@ -209,10 +209,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     chance = 100 - 100 / len(task.classes)  # error of guessing, in per cent
     found = summary(sizes, accuracies, chance)
     name = f"data_size_{args.dataset}"
-    run.save_figure(figure(task.name, args.augment, found, chance), name)
     tables = {"main": results_table(sizes, accuracies, found["worth"])}
     extra = {"dataset": task.name, "steps": args.steps, "batch_size": args.batch_size}
     run.save_result(name, found | extra | {"augment": args.augment}, tables, seeds)
+    run.save_figure(figure(task.name, args.augment, found, chance), name)
     shown = {f"{n:,} pictures, {kind} augmentation (%)": float(accuracies[kind][:, i].mean())
              for i, n in enumerate(sizes) for kind in cases}  # fmt: skip
     run.finish(shown, "python chapter_04_cnn_classic/exp_ladder.py")

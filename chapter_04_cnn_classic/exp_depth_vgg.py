@@ -115,7 +115,6 @@ def first_gradients(model: nn.Module, task: ImageTask, seed: int) -> list[float]
 
 def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, Any]]]) -> None:
     name = "depth_vgg" if task.name == "shapes" else f"depth_vgg_{task.name}"
-    run.save_figure(figure(results, task.name, len(task.classes)), name)
     metrics = {
         "networks": {model: over_seeds(runs) for model, runs in results.items()},
         "runs": results,
@@ -125,6 +124,7 @@ def report(args, run: Run, task: ImageTask, results: dict[str, list[dict[str, An
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
+    run.save_figure(figure(results, task.name, len(task.classes)), name)
     finals = {f"{m}: test accuracy (%)": r["test"][0] for m, r in metrics["networks"].items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/speedrun.py --dataset shapes")
 

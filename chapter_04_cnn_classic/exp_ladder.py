@@ -219,7 +219,6 @@ def trained(rung: Rung, task: ImageTask, seed: int, run: Run) -> nn.Module:
 def report(args, run: Run, task: ImageTask, results: dict) -> None:
     """The staircase, the table of gains, and the weights of the last rung's first seed."""
     name = f"ladder_{task.name}"
-    run.save_figure(staircase(results, task.name), name)
     means = {key: over_seeds(runs) for key, (_, runs) in results.items()}
     last_rung, last_runs = list(results.values())[-1]
     metrics = {
@@ -235,6 +234,7 @@ def report(args, run: Run, task: ImageTask, results: dict) -> None:
     run.save_result(name, metrics, {"main": ladder_table(results)}, seeds)
     if last_rung.mirror_of:
         save_top(run, task, trained(last_rung, task, args.seed, run), last_runs[0])
+    run.save_figure(staircase(results, task.name), name)
     finals = {f"{key}: test accuracy (%)": row["test"][0] for key, row in means.items()}
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_architectures.py")
 

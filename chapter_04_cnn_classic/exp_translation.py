@@ -246,14 +246,6 @@ def report(
     orders = [block_permutation(task.image_size, b, args.seed) for b in blocks]
     examples = [permuted(task, order).test[0][0, 0] for order in orders]  # (H, W) each
     labels = {key: title["en"] for key, title in TITLES.items()}
-    run.save_figure(
-        figures.shift_figure(task.name, runs, labels, args.margin, chance), f"{name}_shift"
-    )
-    run.save_figure(
-        figures.permutation_figure(task.name, runs, labels, PERMUTED, blocks, examples),
-        f"{name}_permutation",
-    )
-    run.save_figure(figures.pooling_figure(task.name, runs, POOLINGS), f"{name}_pooling")
     shown = [s for s in (0, 1, 2, 3, 4, args.margin) if s <= args.margin]
     tables = {
         "shift": shift_table(runs, parameters, sorted(set(shown))),
@@ -264,6 +256,14 @@ def report(
     facts |= {"canvas": task.image_size, "train": len(task.train[1]), "test": len(task.test[1])}
     facts |= {"margin": args.margin, "train_shift": args.margin // 2, "epochs": args.epochs}
     run.save_result(name, summary(runs, blocks) | facts, tables, seeds)
+    run.save_figure(
+        figures.shift_figure(task.name, runs, labels, args.margin, chance), f"{name}_shift"
+    )
+    run.save_figure(
+        figures.permutation_figure(task.name, runs, labels, PERMUTED, blocks, examples),
+        f"{name}_permutation",
+    )
+    run.save_figure(figures.pooling_figure(task.name, runs, POOLINGS), f"{name}_pooling")
     finals = {
         f"{labels[n]}, moved by 2 px (%)": float(runs[n, CENTRED, 1]["accuracy"][:, 2].mean())
         for n in NETWORKS

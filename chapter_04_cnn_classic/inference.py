@@ -93,8 +93,9 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             print(f"left out: {answer}")
     if not predictions:
         raise UserError(nothing_read(skipped, args))
+    shown = report(args, run, classifier, predictions, skipped)
     draw(args, run, classifier, predictions)
-    report(args, run, classifier, predictions, skipped)
+    run.finish(shown, "python chapter_04_cnn_classic/inference.py --img_path YOUR_PHOTO.jpg")
 
 
 def limits(classifier: Classifier) -> str:
@@ -238,8 +239,8 @@ def report(
     classifier: Classifier,
     predictions: list[Prediction],
     skipped: list[str],
-) -> None:
-    """All predictions as JSON, the table, and how many of the named pictures were right."""
+) -> dict[str, Any]:
+    """All predictions as JSON and the table; returns how many of the named ones were right."""
     named = [p for p in predictions if p.truth is not None]
     right = [p for p in named if p.right]
     metrics = {
@@ -266,7 +267,7 @@ def report(
     shown = {"classified": len(predictions)} | ({"left out": len(skipped)} if skipped else {})
     if named:
         shown["right, of the files named after a class"] = f"{len(right)} of {len(named)}"
-    run.finish(shown, "python chapter_04_cnn_classic/inference.py --img_path YOUR_PHOTO.jpg")
+    return shown
 
 
 def compare_fits(

@@ -241,8 +241,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     original = {n: count(*original_form(n)) for n in cli.progress(originals, "as published")}
     small = {name: count(*small_form(name)) for name in cli.progress(names, "small forms")}
     tables = {"main": cost_table(original, True), "small": cost_table(small, False)}
-    run.save_figure(costs_figure(original, small), "model_table")
     run.save_result("model_table", {"original": original, "small": small}, tables)
+    run.save_figure(costs_figure(original, small), "model_table")
     shown = {f"{name}: parameters": f"{cost['parameters']:,}" for name, cost in original.items()}
     run.finish(shown, "python chapter_04_cnn_classic/receptive_field.py")
 

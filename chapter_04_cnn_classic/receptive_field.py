@@ -198,17 +198,18 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     ]
     tables = {"main": networks_table(networks)}
     metrics: dict[str, Any] = {"networks": summarise(networks)}
-    run.save_figure(figures.depths_figure(networks[cases.index(deep)]), "receptive_field_depths")
     if not args.model:
-        run.save_figure(figures.maps_figure(networks[: len(shown)]), "receptive_field_maps")
         sizes = stack_sizes(depths, seeds, width)
         tables["stacks"] = stacks_table(depths, sizes)
         metrics["stacks"] = stack_metrics(depths, sizes)
+    run.save_result("receptive_field", metrics, tables, seeds)
+    if not args.model:
+        run.save_figure(figures.maps_figure(networks[: len(shown)]), "receptive_field_maps")
         run.save_figure(
             figures.growth_figure(networks[: len(shown)], depths, sizes, metrics["stacks"]),
             "receptive_field_growth",
         )
-    run.save_result("receptive_field", metrics, tables, seeds)
+    run.save_figure(figures.depths_figure(networks[cases.index(deep)]), "receptive_field_depths")
     lines = {
         f"{m.name} at {m.image_size} px: effective / theoretical field (px)": (
             f"{m.sizes()[:, -1].mean():.1f} / {m.last.height.size}"

@@ -131,7 +131,6 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
     state = load_checkpoint(weights_of(settings, args.seed, run))["state"]
     split = "test" if args.use_val else "validation"
     name = f"speedrun_{task.name}"
-    run.save_figure(seconds_figure(rows, task.name, split), name)
     metrics = {
         "runs": {f"{s.epochs:g}": runs for s, runs in rows},
         "means": {f"{s.epochs:g}": means(runs) for s, runs in rows},
@@ -161,6 +160,7 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
         parameters=metrics["parameters"],
         seconds=result["seconds"],
     )
+    run.save_figure(seconds_figure(rows, task.name, split), name)
     finals = {
         f"{split} accuracy (%)": metrics["longest"][f"accuracy_{VIEWS[-1]}"],
         "seconds": metrics["longest"]["seconds"],

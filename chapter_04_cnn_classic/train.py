@@ -191,10 +191,6 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
     labels = task.test[1].cpu()
     confusion = train_figures.confusion_counts(labels, logits.argmax(dim=1), len(task.classes))
     title = f"{args.model} on {task.name}"
-    run.save_figure(train_figures.curves(histories, title), f"{name}_curves")
-    run.save_figure(train_figures.confusion(confusion, task.classes, title), f"{name}_confusion")
-    run.save_figure(train_figures.by_class(confusion, task.classes, title), f"{name}_classes")
-    run.save_figure(train_figures.worst_mistakes(task, logits, title), f"{name}_mistakes")
     metrics = summary(rows) | {
         "baseline": majority_accuracy(task)["test"],
         "by_class": dict(zip(task.classes, train_figures.recall(confusion), strict=True)),
@@ -215,6 +211,10 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
         parameters=metrics["parameters"],
         seconds=rows[0]["seconds"],
     )
+    run.save_figure(train_figures.curves(histories, title), f"{name}_curves")
+    run.save_figure(train_figures.confusion(confusion, task.classes, title), f"{name}_confusion")
+    run.save_figure(train_figures.by_class(confusion, task.classes, title), f"{name}_classes")
+    run.save_figure(train_figures.worst_mistakes(task, logits, title), f"{name}_mistakes")
     finals = {"val accuracy (%)": metrics["val_mean"], "test accuracy (%)": metrics["test_mean"]}
     weights = run.folder / checkpoint_name(task.name, args.model)
     command = (

@@ -4,6 +4,7 @@ import pytest
 
 from course.manifest import Chapter, Script, load_chapters
 from course.needs import lack_of
+from utils.file_io_util import read_json
 
 CHAPTERS = load_chapters()
 SCRIPTS = [script for chapter in CHAPTERS for script in chapter.scripts]
@@ -21,6 +22,9 @@ def test_quick_run(script: Script, quick_run):
         f"in {done.folder.name} there are only {sorted(p.name for p in done.folder.iterdir())}"
     )
     assert done.touched == [], "a run must not change the files of its chapter"
+    kinds = ["figure" if name.endswith((".png", ".gif", ".svg")) else "result"
+             for name in read_json(done.folder / "run.json")["files"]]  # fmt: skip
+    assert kinds == sorted(kinds, reverse=True), "a figure that fails must not cost the results"
 
 
 @each_chapter

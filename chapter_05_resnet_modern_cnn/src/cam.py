@@ -67,7 +67,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     label = label_of(args.target, pixels, classifier)
     print(f"{picture.path.name}: explained as {classifier.classes[label]}")
     one = explain(pixels, label, classifier, layer, args.methods)
-    draw(run, classifier, pixels, label, layer, picture.path, one)
     metrics = {
         "picture": picture.path.name,
         "class": classifier.classes[label],
@@ -84,6 +83,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         metrics["best"] = max(rows, key=lambda name: metrics["test"][name]["score"][0])
         tables["test"] = score_table(rows)
     run.save_result(f"cam_{classifier.dataset}", metrics, tables)
+    draw(run, classifier, pixels, label, layer, picture.path, one)
     shown = {f"{n}: insertion - deletion": row["score"] for n, row in one["scores"].items()}
     run.finish(shown, f"python {shipped.CHAPTER}/src/fine_tune.py --quick")
 

@@ -145,7 +145,6 @@ def report(
 ) -> None:
     name = f"ablations_{task.name}_{args.depth}"
     titles = {v.name: (v.switch, v.title) for v in variants}
-    run.save_figure(figures.dots(results, titles, f"resnet{args.depth} on {task.name}"), name)
     metrics = {
         "variants": {n: over_seeds(rows) for n, rows in results.items()},
         "against_baseline": {n: gain(results, n) for n in results if n != BASELINE.name},
@@ -157,6 +156,7 @@ def report(
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": result_table(variants, results)}, seeds)
+    run.save_figure(figures.dots(results, titles, f"resnet{args.depth} on {task.name}"), name)
     finals = {
         f"{v.title}: test accuracy (%)": metrics["variants"][v.name]["test"][0] for v in variants
     }

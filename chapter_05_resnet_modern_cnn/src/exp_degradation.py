@@ -117,8 +117,6 @@ def report(
     recipe = recipe_of(args)
     suffix = "" if recipe.optimizer == usual else f"_{recipe.optimizer}"
     name = f"degradation_{task.name}{suffix}"
-    run.save_figure(figures.curves(results, task.name), f"{name}_curves")
-    run.save_figure(figures.by_depth(results, task.name), name)
     means = {network: over_seeds(rows) for network, rows in results.items()}
     metrics = {
         "networks": means,
@@ -132,6 +130,8 @@ def report(
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
+    run.save_figure(figures.curves(results, task.name), f"{name}_curves")
+    run.save_figure(figures.by_depth(results, task.name), name)
     finals = {f"{n}: training error (%)": row["train_error"][0] for n, row in means.items()}
     run.finish(finals, "python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py")
 

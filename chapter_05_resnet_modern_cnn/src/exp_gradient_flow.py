@@ -194,8 +194,6 @@ def singular_values(maps: dict[str, Tensor], rows: int | None = None) -> list[fl
 
 def report(args: argparse.Namespace, run: Run, results: dict[str, list[dict[str, Any]]]) -> None:
     titles = {v.name: v.title for v in VARIANTS}
-    run.save_figure(figures.flow(results, titles, args.depth), "gradient_flow")
-    run.save_figure(figures.spectra(results, titles, args.depth), "gradient_flow_spectra")
     metrics = {
         "variants": {name: summary(rows) for name, rows in results.items()},
         "runs": results,
@@ -203,6 +201,8 @@ def report(args: argparse.Namespace, run: Run, results: dict[str, list[dict[str,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result("gradient_flow", metrics, {"main": result_table(metrics["variants"])}, seeds)
+    run.save_figure(figures.flow(results, titles, args.depth), "gradient_flow")
+    run.save_figure(figures.spectra(results, titles, args.depth), "gradient_flow_spectra")
     finals = {
         f"{n}: gradient, stem / last block": m["ratio"] for n, m in metrics["variants"].items()
     }

@@ -212,7 +212,6 @@ def report(
     where = where if run.device.type == "cpu" else str(run.device.type)
     title = f"{task.name}, {args.epochs} epochs of {len(task.train[1]):,} pictures each"
     points = {n: costs[n] | {"test": [row["test"] for row in results[n]]} for n in results}
-    run.save_figure(figures.scatter(points, title, where), name)
     metrics = {
         "networks": means,
         "costs": costs,
@@ -229,6 +228,7 @@ def report(
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": result_table(results, costs)}, seeds)
+    run.save_figure(figures.scatter(points, title, where), name)
     finals = {f"{n}: test accuracy (%)": row["test"][0] for n, row in means.items()}
     run.finish(finals, "python chapter_05_resnet_modern_cnn/src/fine_tune.py --embedded")
 

@@ -151,11 +151,11 @@ def report(
     args: argparse.Namespace, run: Run, task: ImageTask, results: dict[str, dict[str, Any]]
 ) -> None:
     chance = 100 - 100 / len(task.classes)
-    run.save_figure(figures.deletions(results, task.name, chance), "unravelled")
     blocks = max(len(found["blocks"]) for found in results.values())
-    run.save_figure(figures.path_lengths(blocks), "unravelled_paths")
     metrics = {"networks": results, "chance_error": chance, "dataset": task.name}
     run.save_result("unravelled", metrics, {"main": result_table(results)}, [args.seed])
+    run.save_figure(figures.deletions(results, task.name, chance), "unravelled")
+    run.save_figure(figures.path_lengths(blocks), "unravelled_paths")
     finals = {
         f"{n}: error without one block (%)": float(np.median(r["one"])) for n, r in results.items()
     }

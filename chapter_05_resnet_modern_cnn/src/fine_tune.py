@@ -251,7 +251,6 @@ def report(
     title = f"{source.architecture['model']}: {source.dataset} to {task.name}"
     if args.embedded:
         title = f"{source.architecture['model']}: five of the {task.name} to the other five"
-    run.save_figure(transfer_figures.curves(results, chance, title), name)
     means = {m: {str(n): over_seeds(r) for n, r in by.items()} for m, by in results.items()}
     metrics = {
         "methods": means,
@@ -267,6 +266,7 @@ def report(
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
     run.save_result(name, metrics, {"main": result_table(results)}, seeds)
+    run.save_figure(transfer_figures.curves(results, chance, title), name)
     fewest = args.labels[0]
     finals = {f"{m}, {fewest} labels a class: test accuracy (%)": by[str(fewest)]["test"][0]
               for m, by in means.items()}  # fmt: skip

@@ -88,12 +88,7 @@ def report(
     predictions: list[Prediction],
     skipped: list[str],
 ) -> None:
-    """The picture of all answers with their maps, the JSON, and how many names were met."""
-    title = f"{classifier.name} on {classifier.dataset}"
-    drawn = [p for p in predictions if p.pixels is not None]
-    if drawn:
-        heats = [heat_of(prediction, classifier) for prediction in drawn]
-        run.save_figure(cam_figures.answers(drawn, heats, title), "inference")
+    """The JSON, the picture of all answers with their maps, and how many names were met."""
     named = [p for p in predictions if p.truth is not None]
     right = [p for p in named if p.right]
     metrics = {
@@ -110,6 +105,11 @@ def report(
         "skipped": skipped,
     }
     run.save_result("inference", metrics, {"main": result_table(predictions)})
+    drawn = [p for p in predictions if p.pixels is not None]
+    if drawn:
+        heats = [heat_of(prediction, classifier) for prediction in drawn]
+        title = f"{classifier.name} on {classifier.dataset}"
+        run.save_figure(cam_figures.answers(drawn, heats, title), "inference")
     shown = {"classified": len(predictions)} | ({"left out": len(skipped)} if skipped else {})
     if named:
         shown["right, of the files named after a class"] = f"{len(right)} of {len(named)}"

@@ -242,8 +242,6 @@ def report(
     title = f"{args.depth} layers on {task.name}"
     name = f"{args.model_type}_{task.name}_{args.depth}"
     curves = "loss_comparison" if name == SHOWN else f"{name}_losses"
-    run.save_figure(figures.losses(results, title), curves)
-    run.save_figure(figures.gradients(results, title), f"{name}_gradients")
     metrics = {
         "networks": {kind: over_seeds(rows) for kind, rows in results.items()},
         "runs": results,
@@ -261,6 +259,8 @@ def report(
     run.save_result(name, metrics, {"main": result_table(args.depth, results, metrics)}, seeds)
     for kind, model in models.items():
         save_weights(run, task, f"{kind}{args.depth}", model, results[kind][0])
+    run.save_figure(figures.losses(results, title), curves)
+    run.save_figure(figures.gradients(results, title), f"{name}_gradients")
     finals = {f"{k}: test accuracy (%)": r["test"][0] for k, r in metrics["networks"].items()}
     weights = run.folder / weights_name(f"resnet{args.depth}", task.name)
     command = f"python chapter_05_resnet_modern_cnn/src/inference.py --model_path {weights}"
