@@ -117,7 +117,7 @@ def train(
         restore_best=method.patience > 0,
         on_epoch=(lambda row: note(trained, data, row)) if watch else None,
     )  # fmt: skip
-    trained.stopped_after = history.best["epoch"] if method.patience else len(history.epochs)
+    trained.stopped_after = history.best_row()["epoch"] if method.patience else len(history.epochs)
     return trained
 
 

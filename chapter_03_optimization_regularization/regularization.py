@@ -226,7 +226,7 @@ class EarlyStopping:
         if stopper.should_stop: break
 
     `mode` "min" for a loss, "max" for an accuracy. An improvement is one by more than `min_delta`;
-    nan never is one. Prechelt 1998 compares such rules.
+    nan and infinity never are one. Prechelt 1998 compares such rules.
     """
 
     def __init__(self, patience: int, mode: str = "min", min_delta: float = 0.0) -> None:
@@ -245,7 +245,7 @@ class EarlyStopping:
     def update(self, value: float) -> bool:
         """Take the newest value; True if it is the best so far."""
         gain = self.best - value if self.mode == "min" else value - self.best
-        improved = bool(gain > self.min_delta)
+        improved = bool(gain > self.min_delta) and math.isfinite(value)
         if improved:
             self.best = float(value)
         self.bad_updates = 0 if improved else self.bad_updates + 1

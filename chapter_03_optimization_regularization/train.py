@@ -179,7 +179,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         rows.append(
             {
                 "epochs": len(history.epochs),
-                "val": 100 * history.best["val_accuracy"],
+                "val": 100 * history.best_row()["val_accuracy"],
                 "test": 100 * test["accuracy"],
                 "chance": 100 / len(task.classes),
                 "seconds": history.seconds,

@@ -46,8 +46,10 @@ from chapter_03_optimization_regularization.evaluation import (
     rows_in,
     to_device,
 )
+from chapter_03_optimization_regularization.fingerprint import fingerprint
 from chapter_03_optimization_regularization.training_state import StopRequest, TrainingError
-from utils.modes import frozen_modules, train_except
+from utils.errors import UserError
+from utils.modes import evaluating, frozen_modules, train_except
 from utils.progress import progress
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class History:
 
     epochs: a row an epoch (epoch, step, lr, train_loss, val_loss, ..., seconds).
     step_losses: the training loss of every optimiser step (with several processes: of this one).
+    best: the row of the best epoch; None while the monitored value never was a finite number.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -79,6 +82,22 @@ class History:
     best: dict[str, float] | None = None
     stopped_early: bool = False
     seconds: float = 0.0
+
+    def best_row(self) -> dict[str, float]:
+        """`best`, for those who cannot go on without: UserError if there is none."""
+        if self.best is None:
+            raise UserError(
+                "no epoch was the best: the monitored value never was a finite number; "
+                "often the learning rate is too high."
+            )
+        return self.best
+
+
+def is_better(value: float, best: float | None, mode: str) -> bool:
+    """Whether `value` beats `best` (None: nothing yet). nan and infinity never do."""
+    if not math.isfinite(value):
+        return False
+    return best is None or (value < best if mode == "min" else value > best)
 
 
 def is_plateau(scheduler: Any) -> bool:
@@ -120,13 +139,17 @@ def fit(
         monitored value). accumulate: batches that share one optimiser step.
     ema: regularization.EMA; validation and best.pth then use the averaged weights.
     monitor, mode: the value that decides what is best ("loss" or a metric; "min" or "max"), of
-        the validation set if there is one. restore_best: end with the best weights.
+        the validation set if there is one; nan and inf never are best. restore_best: end with
+        the best weights.
     folder: receives last.pth (each epoch, and every `save_every` steps), best.pth, metrics.jsonl.
-    resume: go on from the folder's last.pth. facts: architecture, dataset, task, ... for the files.
+    resume: go on from the folder's last.pth; with more `epochs` if the schedule allows it, and
+        under the same rules (fingerprint.py).
+    facts: architecture, dataset, task, ... for the files.
     label: shows a progress bar of this name.
 
-    Raises TrainingError on a non-finite loss or when a checkpoint cannot be written, and
-    KeyboardInterrupt after Ctrl-C, once last.pth is saved.
+    Raises ValueError before the first step if `mode` or `monitor` is unknown, TrainingError on a
+    non-finite loss or when a checkpoint cannot be written, and KeyboardInterrupt after Ctrl-C,
+    once last.pth is saved.
     """
     loop = _Loop(
         model, loss_fn, optimizer, train, epochs, val, scheduler, accumulate, clip_norm, ema,
@@ -164,6 +187,8 @@ class _Loop:
     on_epoch: Callable[[dict[str, float]], None] | None
 
     def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', not {self.mode!r}")
         self.epoch = self.batch = self.step = 0  # the next epoch, its next batch; steps done
         self.history, self.means = History(), Means()
         self.frozen: list[nn.Module] = []  # modules that stay in evaluation mode
@@ -176,8 +201,11 @@ class _Loop:
         self.per_epoch = math.ceil(len(self.train) / self.accumulate)  # optimiser steps
 
     def run(self, resume: bool, label: str, tensorboard: bool) -> History:
+        self.fingerprint = fingerprint(self)  # of the rules as they are now, before any state
         if resume:
             training_state.load(self)
+        else:
+            training_state.begin(self)
         self.write_log = training_state.tensorboard_writer(self, tensorboard)
         started, before = time.perf_counter(), self.history.seconds
         total = self.epochs * self.per_epoch
@@ -220,6 +248,8 @@ class _Loop:
             with nullcontext() if last else self.accelerator.no_sync(self.runner):
                 batch = to_device(batch, self.accelerator.device)
                 loss, metrics = self.loss_fn(self.runner, batch)
+                if self.step == index == 0:
+                    self.check_monitor(metrics)
                 self.accelerator.backward(loss if share == 1 else loss * share)
             looks.append((count, share, loss.detach(), metrics))
         self.pending.append(looks)
@@ -235,6 +265,21 @@ class _Loop:
             self.scheduler.step()
         if self.ema is not None:
             self.ema.update(self.model)
+
+    def check_monitor(self, metrics: Metrics) -> None:
+        """ValueError, before the first update, for a value to monitor that nobody measures."""
+        name = self.monitor.partition("_")[2]
+        if self.val is not None and name != "loss":
+            state = training_state.random_state()  # a look ahead must not change what follows
+            with evaluating(self.model), torch.no_grad():
+                for batch in epoch_of(self.val, 0, 0, self.accelerator, even=False):
+                    batch = to_device(batch, self.accelerator.device)
+                    metrics = self.loss_fn(self.model, batch)[1]
+                    break
+            training_state.set_random_state(state)
+        if name not in ("loss", *metrics):
+            known = ", ".join(["loss", *metrics])
+            raise ValueError(f"monitor must be one of {known}, not {name!r}")
 
     def look(self) -> None:
         """Fetch the losses of the steps since the last look; stop at one that is not finite."""
@@ -253,7 +298,7 @@ class _Loop:
         """Validate, note the row, decide what is best and whether to stop, save."""
         self.look()
         row = {"epoch": self.epoch + 1, "step": self.step}
-        row["lr"] = self.optimizer.param_groups[0]["lr"]
+        row["lr"] = float(self.optimizer.param_groups[0]["lr"])
         row |= self.means.result(self.accelerator, "train_")
         self.epoch, self.batch, self.means = self.epoch + 1, 0, Means()
         with self.ema.applied_to(self.model) if self.ema is not None else nullcontext():
@@ -264,7 +309,7 @@ class _Loop:
             self.keep_best(row)
         value = row[self.monitor]
         if self.scheduler is not None and is_plateau(self.scheduler):
-            self.scheduler.step(value)
+            self.scheduler.step(value if math.isfinite(value) else math.nan)  # nan is never best
         if self.early_stopping is not None:
             self.early_stopping.update(value)
             self.history.stopped_early = self.early_stopping.should_stop
@@ -275,10 +320,8 @@ class _Loop:
 
     def keep_best(self, row: dict[str, float]) -> None:
         """Called with the weights that were validated in place (the averaged ones, with ema)."""
-        value, best = row[self.monitor], self.history.best
-        if best is not None and not (
-            value < best[self.monitor] if self.mode == "min" else value > best[self.monitor]
-        ):
+        best = self.history.best
+        if not is_better(row[self.monitor], best and best[self.monitor], self.mode):
             return
         self.history.best = row
         if self.restore_best:

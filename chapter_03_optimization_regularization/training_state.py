@@ -13,6 +13,7 @@ or a full disk, leaves the previous checkpoint as it was.
 from __future__ import annotations
 
 import json
+import math
 import random
 import signal
 import threading
@@ -25,7 +26,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.checkpoint import CheckpointError, load_checkpoint, load_state, save_checkpoint
+from chapter_03_optimization_regularization.fingerprint import check
+from utils.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_state,
+    require_plain,
+    save_checkpoint,
+)
 from utils.errors import UserError
 from utils.file_io_util import atomic_write, plain
 
@@ -145,45 +153,51 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def fingerprint(loop: _Loop) -> dict[str, Any]:
-    """What must be the same for "epoch 3, batch 17" to mean the same."""
-    names = {"optimizer": loop.optimizer, "scheduler": loop.scheduler, "ema": loop.ema}
-    kinds = {key: type(part).__name__ for key, part in names.items()}
-    return {"batches": len(loop.train), "accumulate": loop.accumulate, **kinds}
-
-
 def state_of(part: Any) -> Any:
     return None if part is None else part.state_dict()
+
+
+def training_of(loop: _Loop) -> dict[str, Any]:
+    """Everything a resume needs besides the weights, as plain values and tensors."""
+    return {
+        "fingerprint": loop.fingerprint,
+        "planned_epochs": loop.epochs,
+        "epoch": loop.epoch,
+        "batch": loop.batch,
+        "step": loop.step,
+        "sums": loop.means.sums,
+        "epochs": plain(loop.history.epochs, non_finite=True),
+        "best": plain(loop.history.best, non_finite=True),
+        "step_losses": torch.tensor(loop.history.step_losses, dtype=torch.float64),
+        "stopped_early": loop.history.stopped_early,
+        "seconds": loop.history.seconds,
+        "optimizer": loop.optimizer.state_dict(),
+        "scheduler": state_of(loop.scheduler),
+        "ema": state_of(loop.ema),
+        "early_stopping": state_of(loop.early_stopping),
+        "scaler": state_of(loop.accelerator.scaler),
+        "random": random_state(),
+    }
 
 
 def write(loop: _Loop, path: Path, with_training: bool) -> None:
     """Save the model, with what a resume needs if `with_training`. TrainingError: no room."""
     facts = {"architecture": {}, "dataset": "unknown", **loop.facts}
-    training = None
-    if with_training:
-        training = {
-            "fingerprint": fingerprint(loop),
-            "epoch": loop.epoch,
-            "batch": loop.batch,
-            "step": loop.step,
-            "sums": loop.means.sums,
-            "epochs": plain(loop.history.epochs),
-            "best": plain(loop.history.best),
-            "step_losses": torch.tensor(loop.history.step_losses, dtype=torch.float64),
-            "stopped_early": loop.history.stopped_early,
-            "seconds": loop.history.seconds,
-            "optimizer": loop.optimizer.state_dict(),
-            "scheduler": state_of(loop.scheduler),
-            "ema": state_of(loop.ema),
-            "early_stopping": state_of(loop.early_stopping),
-            "scaler": state_of(loop.accelerator.scaler),
-            "random": random_state(),
-        }
+    training = training_of(loop) if with_training else None
     metrics = loop.history.epochs[-1] if loop.history.epochs else {}
     try:
         save_checkpoint(path, loop.model.state_dict(), metrics=metrics, training=training, **facts)
     except OSError as error:
         raise TrainingError.unwritable(path, error, loop.step) from None
+
+
+def begin(loop: _Loop) -> None:
+    """Before a new training in a folder: nothing in it belongs to another one, all can be saved."""
+    if loop.folder is None:
+        return
+    require_plain({"training": training_of(loop)}, loop.folder / "last.pth")
+    if loop.accelerator.is_main_process:
+        (loop.folder / "best.pth").unlink(missing_ok=True)
 
 
 def load(loop: _Loop) -> None:
@@ -195,10 +209,7 @@ def load(loop: _Loop) -> None:
     saved = checkpoint.get("training")
     if saved is None:
         raise CheckpointError(f"{path} holds weights only; a run resumes from last.pth.")
-    here = fingerprint(loop)
-    for key, value in saved["fingerprint"].items():
-        if here[key] != value:
-            raise CheckpointError(f"{path} was made with {key} = {value}, not {here[key]}.")
+    check(saved, loop, path)
     load_state(loop.model, checkpoint["state"], path)
     parts = {name: getattr(loop, name) for name in ("scheduler", "ema", "early_stopping")}
     parts |= {"optimizer": loop.optimizer, "scaler": loop.accelerator.scaler}
@@ -207,13 +218,39 @@ def load(loop: _Loop) -> None:
             part.load_state_dict(saved[name])
     loop.epoch, loop.batch, loop.step = saved["epoch"], saved["batch"], saved["step"]
     loop.means.sums = dict(saved["sums"])
-    history = loop.history
-    history.epochs, history.best = saved["epochs"], saved["best"]
-    history.step_losses = saved["step_losses"].tolist()
-    history.stopped_early, history.seconds = saved["stopped_early"], saved["seconds"]
-    if loop.restore_best and (loop.folder / "best.pth").is_file():
-        loop.best_state = load_checkpoint(loop.folder / "best.pth")["state"]
+    loop.history.epochs = [_numbers(row) for row in saved["epochs"]]
+    loop.history.step_losses = saved["step_losses"].tolist()
+    loop.history.seconds = saved["seconds"]
+    _load_best(loop, saved["best"])
+    _judge_the_stop(loop, saved["early_stopping"] is None)
     set_random_state(saved["random"])
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    """A row as it was; what is not finite stands as None in best.pth and in older files."""
+    return {name: math.nan if value is None else value for name, value in row.items()}
+
+
+def _load_best(loop: _Loop, row: dict[str, float] | None) -> None:
+    """The best row and, for restore_best, its weights: of one and the same epoch."""
+    row = None if row is None else _numbers(row)
+    if row is None or not math.isfinite(row.get(loop.monitor, math.nan)):
+        return  # no epoch was best so far
+    loop.history.best = row
+    if loop.restore_best:
+        best = load_checkpoint(loop.folder / "best.pth")
+        loop.best_state = best["state"]
+        if best["metrics"]["step"] != row["step"]:  # killed after best.pth, before last.pth
+            loop.history.best = _numbers(best["metrics"])
+
+
+def _judge_the_stop(loop: _Loop, new: bool) -> None:
+    """Whether the run has stopped early, by the rule of now; a new one looks at the past, too."""
+    if loop.early_stopping is None:
+        return
+    for row in loop.history.epochs if new else []:
+        loop.early_stopping.update(row.get(loop.monitor, math.nan))
+    loop.history.stopped_early = loop.early_stopping.should_stop
 
 
 def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:

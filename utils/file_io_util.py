@@ -45,21 +45,22 @@ def atomic_write(path: str | Path, binary: bool = False) -> Iterator[IO]:
         raise
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, non_finite: bool = False) -> Any:
     """`value` as JSON can hold it: NumPy scalars and arrays, tuples and paths become plain ones.
 
-    A non-finite float becomes None, because JSON has no NaN and no infinity.
+    A non-finite float becomes None, because JSON has no NaN and no infinity; it stays if
+    `non_finite` says that the file can hold it.
     """
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, non_finite) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, non_finite) for item in value]
     if hasattr(value, "tolist"):  # NumPy scalar or array, torch tensor
-        return plain(value.tolist())
+        return plain(value.tolist(), non_finite)
     if isinstance(value, Path):
         return value.as_posix()
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if non_finite or math.isfinite(value) else None
     return value
 
 
