@@ -176,6 +176,9 @@ def _measuring(layers: list[nn.Module]) -> Iterator[None]:
 
 
 def _keeps_statistics(module: nn.Module) -> bool:
-    """True for a normalisation, torch's or this chapter's, that tracks running statistics."""
-    tracks = getattr(module, "running_mean", None) is not None
-    return tracks and hasattr(module, "reset_running_stats")
+    """True for a BatchNorm, torch's or this chapter's, that tracks running statistics.
+
+    Not for InstanceNorm: with momentum=None it would not measure anything.
+    """
+    is_batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+    return is_batch_norm and module.running_mean is not None

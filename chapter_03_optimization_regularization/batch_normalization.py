@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chapter_03_optimization_regularization.normalization_functions import (
     Norm,
@@ -34,6 +35,7 @@ class _RunningNorm(Norm):
     """What BatchNorm and InstanceNorm share: channels, running statistics, their update."""
 
     dims: tuple[int, ...]  # how many dimensions an input may have
+    _version = 2  # of what state_dict() gives; before 2 it had no num_batches_tracked
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class _RunningNorm(Norm):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -60,6 +62,17 @@ class _RunningNorm(Norm):
             self.running_var = torch.ones(num_features, device=device, dtype=dtype)
             self.num_batches_tracked = torch.tensor(0, device=device)
         self._add_parameters((num_features,), affine, affine and bias, device=device, dtype=dtype)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    ) -> None:
+        """Called by load_state_dict. An old state that lacks the count of batches keeps ours."""
+        if (local_metadata.get("version") or 1) < 2 and self.track_running_stats:
+            count = self.num_batches_tracked
+            known = count is not None and not count.is_meta
+            key = prefix + "num_batches_tracked"
+            state_dict.setdefault(key, count if known else torch.tensor(0))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def reset_running_stats(self) -> None:
         if self.track_running_stats:
@@ -98,10 +111,12 @@ class _RunningNorm(Norm):
         )
 
 
-class _BatchNorm(_RunningNorm):
+class _BatchNorm(_RunningNorm, nn.modules.batchnorm._BatchNorm):
     """Training: the batch's own statistics. Evaluation: the running ones, if they are tracked.
 
-    momentum=None averages all batches seen so far with equal weight.
+    momentum=None averages all batches seen so far with equal weight. The second base class is a
+    mark, by which torch's tools know a BatchNorm (`swa_utils.update_bn`, `SyncBatchNorm`): what it
+    would compute is written anew here.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -160,6 +175,18 @@ class _InstanceNorm(_RunningNorm):
     ) -> None:
         stats = track_running_stats
         super().__init__(num_features, eps, momentum, affine, stats, device, dtype, bias=bias)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+        strict: bool, missing: list[str], unexpected: list[str], errors: list[str],
+    ) -> None:  # fmt: skip
+        """Before versions were counted, every InstanceNorm had running statistics: name them."""
+        if "version" not in local_metadata and not self.track_running_stats:
+            for key in (prefix + "running_mean", prefix + "running_var"):
+                if state_dict.pop(key, None) is not None:
+                    errors.append(f"{key} needs an InstanceNorm with track_running_stats=True.")
+        rest = strict, missing, unexpected, errors
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.dims:

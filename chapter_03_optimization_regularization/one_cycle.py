@@ -81,6 +81,16 @@ class OneCycleLR(Scheduler):
             if last_epoch == -1:
                 group |= {"base_momentum": low, "max_momentum": high}
 
+    def base_lr_of(self, group: dict[str, Any]) -> float:
+        """KeyError for a group added later that lacks the ends of the phases, as in torch."""
+        momenta = {"base_momentum", "max_momentum"} if self.cycle_momentum else set()
+        needed = {"initial_lr", "min_lr", "max_lr"} | momenta
+        if missing := sorted(needed - set(group)):
+            raise KeyError(
+                f"a parameter group added to a one-cycle schedule needs {', '.join(missing)}"
+            )
+        return float(group["initial_lr"])
+
     def get_lr(self) -> list[float]:
         """The rates; sets the momentum of each group on the way, as torch does."""
         if self.last_epoch > self.total_steps:

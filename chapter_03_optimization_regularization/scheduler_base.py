@@ -6,6 +6,7 @@ the base rates and the formula's constants, all plain numbers that go into a che
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,9 @@ class Scheduler:
     With `last_epoch=-1` a group's "initial_lr" is its present "lr", unless one is stored already.
     `last_epoch=t` goes on after step t with the stored ones; KeyError if there are none. To resume
     a run, load both state_dicts, the optimizer's and this one's.
+
+    A group that is added later (`add_param_group`) joins at the next `.step()`: its "lr" is the one
+    of the present step, and from there it changes in proportion, as torch's schedules do.
     """
 
     def __init__(self, optimizer: HasGroups, last_epoch: int = -1):
@@ -40,11 +44,29 @@ class Scheduler:
         """The learning rate of update `step` for a group that began with `base_lr`."""
         raise NotImplementedError
 
+    def base_lr_of(self, group: dict[str, Any]) -> float:
+        """Where a group added now would have begun, as its lr now is `lr_at(base_lr, t)`."""
+        lr = float(group["lr"])
+        # Every schedule is a + b base_lr. Where b has vanished (the end of a cosine), nothing can
+        # be in proportion to it: the group begins with its own rate.
+        a = self.lr_at(0.0, self.last_epoch)
+        b = self.lr_at(1.0, self.last_epoch) - a
+        base = (lr - a) / b if b else math.inf
+        return base if math.isfinite(base) else lr
+
+    def _admit_new_groups(self) -> None:
+        new = self.optimizer.param_groups[len(self.base_lrs) :]
+        bases = [self.base_lr_of(group) for group in new]
+        for group, base in zip(new, bases, strict=True):
+            group["initial_lr"] = base
+        self.base_lrs = [*self.base_lrs, *bases]
+
     def get_lr(self) -> list[float]:
         return [self.lr_at(base, self.last_epoch) for base in self.base_lrs]
 
     def step(self) -> None:
         """To be called after every optimizer step (or after every epoch, if steps mean epochs)."""
+        self._admit_new_groups()
         self._step_count += 1
         self.last_epoch += 1
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):

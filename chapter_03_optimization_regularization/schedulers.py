@@ -35,6 +35,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from chapter_03_optimization_regularization.one_cycle import OneCycleLR
 from chapter_03_optimization_regularization.scheduler_base import (
@@ -99,6 +100,11 @@ def wsd_multiplier(
     return min_ratio + (1 - min_ratio) * DECAY_SHAPES[shape](min(1.0, max(0.0, progress)))
 
 
+def peak_of(self: Scheduler, group: dict[str, Any]) -> float:
+    """`base_lr_of` for schedules with a warm-up: in it, in proportion would mean far too high."""
+    return float(group["lr"])
+
+
 class StepLR(Scheduler):
     """Times `gamma` every `step_size` steps."""
 
@@ -155,7 +161,7 @@ class CosineAnnealingLR(Scheduler):
 
 
 class CosineWithWarmup(Scheduler):
-    """`cosine_warmup_multiplier` times the base rate, which is the peak."""
+    """`cosine_warmup_multiplier` times the base rate, which is the peak (of a group added, too)."""
 
     def __init__(
         self,
@@ -171,6 +177,8 @@ class CosineWithWarmup(Scheduler):
         self.min_ratio = min_ratio
         super().__init__(optimizer, last_epoch)
 
+    base_lr_of = peak_of
+
     def lr_at(self, base_lr: float, step: int) -> float:
         return base_lr * cosine_warmup_multiplier(
             step, self.warmup_steps, self.total_steps, self.min_ratio
@@ -178,7 +186,10 @@ class CosineWithWarmup(Scheduler):
 
 
 class WSD(Scheduler):
-    """`wsd_multiplier` times the base rate, which is the peak. shape: linear, 1-sqrt or cosine."""
+    """`wsd_multiplier` times the base rate, which is the peak (of a group added, too).
+
+    shape: linear, 1-sqrt or cosine.
+    """
 
     def __init__(
         self,
@@ -197,6 +208,8 @@ class WSD(Scheduler):
         self.warmup_steps, self.total_steps = warmup_steps, total_steps
         self.decay_steps, self.min_ratio, self.shape = decay_steps, min_ratio, shape
         super().__init__(optimizer, last_epoch)
+
+    base_lr_of = peak_of
 
     def lr_at(self, base_lr: float, step: int) -> float:
         return base_lr * wsd_multiplier(
@@ -247,6 +260,7 @@ class ReduceLROnPlateau:
     def step(self, metrics: float) -> None:
         """`metrics`: the watched number, such as the validation loss after an epoch."""
         current = float(metrics)
+        self._admit_new_groups()
         self.last_epoch += 1
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0
@@ -259,6 +273,15 @@ class ReduceLROnPlateau:
             self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _admit_new_groups(self) -> None:
+        count = len(self.optimizer.param_groups)
+        if len(self.min_lrs) < count and self.default_min_lr is None:
+            raise RuntimeError(
+                f"min_lr was given for {len(self.min_lrs)} parameter groups, and there are {count} "
+                "now; add the new ones' values to `min_lrs`"
+            )
+        self.min_lrs += [self.default_min_lr] * (count - len(self.min_lrs))
 
     def _is_better(self, current: float) -> bool:
         sign = 1 if self.mode == "max" else -1

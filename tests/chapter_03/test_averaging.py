@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import swa_utils
 
+from chapter_03_optimization_regularization import normalization
 from chapter_03_optimization_regularization.averaging import EMA, SWA, update_bn
 
 
@@ -186,3 +187,18 @@ def test_update_bn_needs_no_batches_without_batch_norm():
     before = {name: value.clone() for name, value in layer.state_dict().items()}
     update_bn(iter(()), layer)
     torch.testing.assert_close(dict(layer.state_dict()), before)
+
+
+@pytest.mark.parametrize("layers", [nn, normalization], ids=["torch", "ours"])
+def test_update_bn_treats_instance_norm_as_torch_does(layers):
+    """With momentum=None it would measure nothing: its statistics would be reset and lost."""
+    model, twin = (
+        nn.Sequential(kind.InstanceNorm1d(3, track_running_stats=True), kind.BatchNorm1d(3))
+        for kind in (layers, nn)
+    )
+    batches = [5 + torch.randn(4, 3, 6) for _ in range(3)]
+    update_bn(batches, model)
+    swa_utils.update_bn(batches, twin)
+    torch.testing.assert_close(model[1].state_dict(), twin[1].state_dict())
+    torch.testing.assert_close(model[0].running_mean, twin[0].running_mean)
+    assert model[0].running_mean.min() > 1 and model[0].momentum == 0.1

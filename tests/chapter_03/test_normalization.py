@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations
+from torch.optim import swa_utils
 
 from chapter_03_optimization_regularization import normalization as ours
 from chapter_03_optimization_regularization import normalization_functions as functions
@@ -565,3 +567,89 @@ def test_spectral_norm_refuses_nonsense():
             package.spectral_norm(nn.Linear(3, 2), n_power_iterations=0)
         with pytest.raises(ValueError):
             package.spectral_norm(nn.Linear(3, 2), name="heavy")
+
+
+# --- states of other versions, and torch's own tools ---
+
+
+def old_state(layer: nn.Module) -> dict[str, torch.Tensor]:
+    """As saved before torch 0.4.1: without num_batches_tracked, and without a version."""
+    return {k: v.clone() for k, v in layer.state_dict().items() if "num_batches" not in k}
+
+
+@pytest.mark.parametrize("name", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"])
+@pytest.mark.parametrize("seen", [0, 2], ids=["fresh", "used"])
+def test_an_old_state_without_the_count_of_batches_loads_as_in_torch(name, seen):
+    donor = getattr(nn, name)(3, affine=True, track_running_stats=True)
+    for value in donor.state_dict().values():
+        value.add_(1)
+    state = old_state(donor)
+    for module in (ours, nn):
+        layer = getattr(module, name)(3, affine=True, track_running_stats=True)
+        layer.num_batches_tracked += seen
+        nested = nn.Sequential(nn.Identity(), layer)  # with a prefix
+        nested.load_state_dict({f"1.{key}": value for key, value in state.items()}, strict=True)
+        assert layer.num_batches_tracked == seen
+        torch.testing.assert_close(layer.running_mean, donor.running_mean)
+    assert "num_batches_tracked" not in state  # the caller's dict is not touched
+
+
+@pytest.mark.parametrize("name", ["BatchNorm2d", "InstanceNorm2d"])
+def test_a_new_state_must_have_the_count_of_batches(name):
+    """The version stands beside the state: from 2 on the count belongs to it."""
+    for module in (ours, nn):
+        layer = getattr(module, name)(3, track_running_stats=True)
+        state = layer.state_dict()
+        assert state._metadata[""] == {"version": 2}
+        del state["num_batches_tracked"]
+        with pytest.raises(RuntimeError, match="num_batches_tracked"):
+            layer.load_state_dict(state)
+
+
+def test_old_state_loads_into_a_layer_without_storage():
+    with torch.device("meta"):
+        layers = [getattr(module, "BatchNorm2d")(3) for module in (ours, nn)]  # noqa: B009
+    for layer in layers:
+        layer.load_state_dict(old_state(nn.BatchNorm2d(3)), assign=True)
+        assert layer.num_batches_tracked.item() == 0
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_old_instance_norm_with_statistics_is_refused_in_words(strict):
+    state = old_state(nn.InstanceNorm2d(3, track_running_stats=True))
+    for module in (ours, nn):
+        with pytest.raises(RuntimeError, match="track_running_stats=True"):
+            module.InstanceNorm2d(3).load_state_dict(state, strict=strict)
+
+
+@pytest.mark.parametrize("name", ["BatchNorm1d", "BatchNorm2d"])
+def test_torchs_own_tools_know_our_batch_norm(name):
+    """swa_utils.update_bn measures its statistics, SyncBatchNorm takes its values over."""
+    torch.manual_seed(0)
+    batches = [2 * torch.randn(6, 3, *([4, 4] if "2d" in name else [])) + 1 for _ in range(3)]
+    twin, layer = getattr(nn, name)(3), getattr(ours, name)(3)
+    for model in (twin, layer):
+        swa_utils.update_bn(batches, model)
+    torch.testing.assert_close(layer.state_dict(), twin.state_dict())
+    assert layer.momentum == 0.1 and layer.num_batches_tracked == 3
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(layer))[0]
+    assert isinstance(synced, nn.SyncBatchNorm)
+    torch.testing.assert_close(synced.state_dict(), layer.state_dict())
+
+
+def test_our_batch_norm_runs_none_of_torchs_code(monkeypatch):
+    """The base class from torch is a mark only."""
+
+    def forbidden(*args, **options):
+        pytest.fail("torch's own code ran")
+
+    base = nn.modules.batchnorm._BatchNorm
+    for name in ("__init__", "forward", "reset_running_stats", "reset_parameters", "extra_repr"):
+        monkeypatch.setattr(base, name, forbidden)
+    for function in ("batch_norm", "instance_norm"):
+        monkeypatch.setattr(F, function, forbidden)
+    layer = ours.BatchNorm2d(3)
+    layer(torch.randn(2, 3, 4, 4))
+    layer.eval()(torch.randn(2, 3, 4, 4))
+    layer.reset_parameters()
+    assert "3, eps=1e-05" in repr(layer)

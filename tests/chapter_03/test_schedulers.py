@@ -369,3 +369,142 @@ def test_range_test_suggestions_on_a_known_curve():
     result = RangeTest(rates, losses, losses, diverged_at=None)
     assert result.steepest == pytest.approx(1e-2, rel=0.3)
     assert result.tenth_of_minimum == pytest.approx(1e-2, rel=0.3)
+
+
+# --- a parameter group that is added after the schedule was made ---
+
+
+def course_with_new_group(module, name, options, added_at, group, steps=STEPS):
+    """What each update sees; before update `added_at` a third group is added."""
+    optimizer = make_optimizer()
+    scheduler = getattr(module, name)(optimizer, **options)
+    seen = []
+    for step in range(steps):
+        if step == added_at:
+            optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], **group})
+        seen.append(watched(optimizer)[4:])  # the new group only
+        optimizer.step()
+        scheduler.step()
+    seen.append(watched(optimizer))  # all three
+    return seen
+
+
+@pytest.mark.parametrize("added_at", [0, 1, 12])
+@pytest.mark.parametrize(("name", "options"), [s for s in SETTINGS if s[0] != "OneCycleLR"])
+def test_a_group_added_later_is_scheduled_as_by_torch(name, options, added_at):
+    # The recursion of torch's cosine loses the new group's rate where it turns: stop before.
+    steps = options.get("T_max", STEPS)
+    for group in ({"lr": 0.7}, {}):
+        ours, theirs = (
+            course_with_new_group(module, name, options, added_at, group, steps)
+            for module in (schedulers, reference)
+        )
+        assert len(ours[-1]) == 6
+        for a, b in zip(ours, theirs, strict=True):
+            assert a == pytest.approx(b, rel=1e-9, abs=1e-13)
+
+
+ENDS = {"initial_lr": 0.02, "max_lr": 0.5, "min_lr": 1e-6}
+MOMENTA = {"base_momentum": 0.8, "max_momentum": 0.9}
+
+
+@pytest.mark.parametrize("cycle_momentum", [True, False])
+def test_a_group_added_to_a_one_cycle_schedule_brings_its_ends(cycle_momentum):
+    options = {"max_lr": 0.5, "total_steps": 60, "cycle_momentum": cycle_momentum}
+    group = {"lr": 0.1, **ENDS, **MOMENTA}
+    ours, theirs = (
+        course_with_new_group(module, "OneCycleLR", options, 12, group)
+        for module in (schedulers, reference)
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        assert a == pytest.approx(b, rel=1e-9, abs=1e-13)
+
+
+def test_a_group_that_cannot_be_scheduled_changes_nothing():
+    """OneCycleLR without the ends, ReduceLROnPlateau with a list of least rates: as in torch."""
+    for module in (schedulers, reference):
+        optimizer = make_optimizer()
+        scheduler = module.OneCycleLR(optimizer, max_lr=0.5, total_steps=60)
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+        before = watched(optimizer)
+        optimizer.step()
+        with pytest.raises(KeyError, match="initial_lr"):
+            scheduler.step()
+        if module is schedulers:
+            assert (watched(optimizer), scheduler.last_epoch) == (before, 0)
+    for module in (schedulers, reference):
+        optimizer = make_optimizer()
+        scheduler = module.ReduceLROnPlateau(optimizer, patience=0, min_lr=[1e-3, 1e-4])
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+        before = watched(optimizer)
+        with pytest.raises(RuntimeError, match="min_lrs"):
+            for _ in range(3):
+                scheduler.step(1.0)
+        assert watched(optimizer) == before
+
+
+def test_a_group_added_where_the_others_rate_has_vanished_keeps_its_own():
+    """Nothing can be in proportion to 0, or to 1e-310."""
+    for kind, options, steps in (
+        (schedulers.CosineAnnealingLR, {"T_max": 7}, 7),
+        (schedulers.ExponentialLR, {"gamma": 0.1}, 310),
+        (schedulers.ExponentialLR, {"gamma": 0.1}, 400),
+    ):
+        optimizer = make_optimizer()
+        scheduler = kind(optimizer, **options)
+        for _ in range(steps):
+            scheduler.step()
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.3})
+        scheduler.step()
+        assert scheduler.base_lrs[2] == 0.3 and 0 <= optimizer.param_groups[2]["lr"] <= 0.3
+
+
+def test_plateau_with_a_group_added_later_equals_torch():
+    seen = []
+    for module in (schedulers, reference):
+        optimizer = make_optimizer()
+        scheduler = module.ReduceLROnPlateau(optimizer, patience=1, factor=0.5, min_lr=0.02)
+        for step in range(12):
+            if step == 3:
+                optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.3})
+            scheduler.step(1.0)
+        seen.append(watched(optimizer))
+    assert seen[0] == seen[1] and seen[0][4] < 0.3
+
+
+@pytest.mark.parametrize(("kind", "options"), OWN)
+def test_the_rate_of_a_group_added_to_a_schedule_with_warm_up_is_its_peak(kind, options):
+    optimizer = make_optimizer()
+    scheduler = kind(optimizer, **options)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.3})
+    rates = []
+    for _ in range(STEPS):
+        scheduler.step()
+        rates.append([group["lr"] for group in optimizer.param_groups])
+    for rate in rates:
+        assert rate[2] == pytest.approx(3 * rate[0], rel=1e-12)
+    assert max(rate[2] for rate in rates) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("kind", "options"), [case for case in CLOSED if "max_lr" not in case[1]])
+def test_a_schedule_with_an_added_group_resumes(kind, options):
+    """Also in a process that makes all groups at once."""
+
+    def start(groups: int):
+        optimizer = make_optimizer()
+        scheduler = kind(optimizer, **options)
+        if groups == 3:
+            optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": 0.3})
+        return optimizer, scheduler
+
+    optimizer, scheduler = start(3)
+    for _ in range(10):
+        scheduler.step()
+    states = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+    new_optimizer, new_scheduler = start(3)
+    new_optimizer.load_state_dict(states[0])
+    new_scheduler.load_state_dict(states[1])
+    for _ in range(10):
+        scheduler.step()
+        new_scheduler.step()
+        assert watched(new_optimizer) == watched(optimizer)
