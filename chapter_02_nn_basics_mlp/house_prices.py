@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +36,13 @@ import torch
 from chapter_02_nn_basics_mlp.linear_models import least_squares
 from chapter_02_nn_basics_mlp.losses import MSELoss
 from chapter_02_nn_basics_mlp.model import MLP
-from chapter_02_nn_basics_mlp.tabular import TablePreparer, drop_columns, use_log
+from chapter_02_nn_basics_mlp.tabular import (
+    TablePreparer,
+    deviation,
+    drop_columns,
+    is_constant,
+    use_log,
+)
 from utils import cli, plotting
 from utils.cli import UserError
 from utils.datasets import data_root
@@ -78,7 +85,7 @@ def load_raw(args: argparse.Namespace, data_dir: str | None) -> RawTable:
     raw = drop_columns(raw, args.drop)
     if raw.numeric.shape[1] + raw.categorical.shape[1] == 0:
         raise UserError(f"{raw.name} has no column besides the target {raw.target_name!r}.")
-    if np.ptp(raw.target) == 0:
+    if is_constant(raw.target):
         raise UserError(f"the target {raw.target_name!r} is the same in all rows.")
     return raw
 
@@ -170,7 +177,7 @@ def fit_and_predict(
     rng = np.random.default_rng(seed)
     if name == "median":
         return np.full(len(x_test), np.median(y))
-    mean, std = y.mean(), y.std() or 1.0
+    mean, std = y.mean(), deviation(y)
     scaled = (y - mean) / std
     if name == "linear":
         predict = least_squares(x, scaled).scores
@@ -182,9 +189,9 @@ def fit_and_predict(
 
 
 def scores(predicted: Array, y: Array, log: bool) -> dict[str, float]:
-    """RMSE and R^2 in the target's unit; RMSLE where the logarithm is used."""
+    """RMSE and R^2 (nan: undefined) in the target's unit; RMSLE where the logarithm is used."""
     rmse = float(np.sqrt(((predicted - y) ** 2).mean()))
-    result = {"rmse": rmse, "r2": 1 - rmse**2 / float(y.var())}
+    result = {"rmse": rmse, "r2": math.nan if is_constant(y) else 1 - rmse**2 / float(y.var())}
     if log:
         result["rmsle"] = float(np.sqrt(((np.log(predicted) - np.log(y)) ** 2).mean()))
     return result

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chapter_02_nn_basics_mlp.linear_models_figures import plot_coefficients, plot_convergence
+from chapter_02_nn_basics_mlp.tabular import deviation, is_constant
 from utils import cli
 from utils.datasets.tables import TableData, load_table
 from utils.run import Run, table
@@ -53,15 +54,15 @@ class Fit:
 
 def standardise(train: Array, *others: Array) -> list[Array]:
     """Mean 0 and deviation 1, both measured on `train` alone. (N, D) -> (N, D)."""
-    mean, std = train.mean(axis=0), train.std(axis=0)
-    std = np.where(std > 0, std, 1)  # a constant column stays 0 instead of 0 / 0
+    mean, std = train.mean(axis=0), deviation(train)  # a constant column only loses its mean
     return [(x - mean) / std for x in (train, *others)]
 
 
 def least_squares(x: Array, y: Array, alpha: float = 0.0) -> Fit:
     """Linear (alpha = 0) or ridge regression in closed form: one linear system of D equations."""
     x_mean, y_mean = x.mean(axis=0), y.mean()
-    centred = x - x_mean  # centring both takes the intercept out of the system, unpenalised
+    # Centring both takes the intercept out of the system, unpenalised; a constant column is 0.
+    centred = np.where(is_constant(x), 0.0, x - x_mean)
     gram = centred.T @ centred + alpha * np.eye(x.shape[1])  # (D, D)
     moment = centred.T @ (y - y_mean)  # (D,)
     # Without a ridge, columns that depend on each other make the system singular: lstsq then

@@ -31,6 +31,21 @@ Array = np.ndarray
 MIN_ROWS = 5  # a category with fewer training rows has no reliable coefficient
 
 
+def is_constant(x: Array) -> Array:
+    """Which columns of (N, ...) hold one value only, up to rounding: (...,).
+
+    The mean of N numbers 14.3 is itself rounded, so their deviation is 1e-15 and not 0. It counts
+    only where it is more than such rounding, N eps |mean|, as in scikit-learn.
+    """
+    rounding = len(x) * np.finfo(np.float64).eps
+    return x.std(axis=0, dtype=np.float64) <= rounding * np.abs(x.mean(axis=0, dtype=np.float64))
+
+
+def deviation(x: Array) -> Array:
+    """Standard deviation of each column, 1 where it is constant: (N, ...) -> (...,)."""
+    return np.where(is_constant(x), 1.0, x.std(axis=0))
+
+
 class TablePreparer:
     """Turns rows of a RawTable into numbers (N, D), with statistics of the rows it is fitted on."""
 
@@ -42,8 +57,7 @@ class TablePreparer:
         self.median = np.nanmedian(known, axis=0) if known.size else np.zeros(raw.numeric.shape[1])
         self.flagged = missing.any(axis=0)  # (Dn,): gets a column "was missing"
         filled = np.where(missing, self.median, numeric)
-        self.mean, std = filled.mean(axis=0), filled.std(axis=0)
-        self.std = np.where(std > 0, std, 1.0)
+        self.mean, self.std = filled.mean(axis=0), deviation(filled)
         self.categories = []
         for column in raw.categorical[rows].T:  # None, a missing category, is one of its own
             counts = Counter(column)
@@ -84,5 +98,5 @@ def use_log(y: Array, choice: str) -> bool:
         raise UserError(f"--log_target yes needs a positive target; its minimum is {y.min():g}.")
     if choice != "auto":
         return choice == "yes"
-    skewness = ((y - y.mean()) ** 3).mean() / y.std() ** 3
+    skewness = ((y - y.mean()) ** 3).mean() / deviation(y) ** 3
     return bool(y.min() > 0 and skewness > 1)

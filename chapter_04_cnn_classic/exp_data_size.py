@@ -23,6 +23,7 @@ Papers: Hestness et al. 2017 (power laws of the data set size); Perez and Wang 2
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chapter_02_nn_basics_mlp.tabular import is_constant
 from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe, accuracy, train
@@ -96,13 +98,13 @@ def run_once(
 def power_law(sizes: Any, errors: Any) -> dict[str, float]:
     """error = c N^-alpha through the points, by least squares of the logarithms; r2 of the line.
 
-    errors: in per cent, above 0; at least two points.
+    errors: in per cent, above 0; at least two points. r2 of equal errors is undefined: nan.
     """
     log_n, log_e = np.log(np.asarray(sizes, float)), np.log(np.asarray(errors, float))
     slope, intercept = np.polyfit(log_n, log_e, 1)
     rest = log_e - (slope * log_n + intercept)
     spread = np.square(log_e - log_e.mean()).sum()
-    r2 = 1 - np.square(rest).sum() / spread if spread else 1.0
+    r2 = math.nan if is_constant(log_e) else 1 - np.square(rest).sum() / spread
     return {"alpha": float(-slope), "c": float(np.exp(intercept)), "r2": float(r2)}
 
 

@@ -77,7 +77,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: 
 
 def show(value: Any, spec: str, language: str) -> str:
     """A cell: number, text, {"en": ..., "zh": ...}, or [mean, spread]; None is a dash."""
-    if value is None:
+    if value in (None, [None, None]):  # also a mean and spread of something undefined
         return "–"
     if isinstance(value, dict):
         return str(value[language])

@@ -9,6 +9,7 @@ import pytest
 
 from chapter_02_nn_basics_mlp import house_prices as hp
 from chapter_02_nn_basics_mlp.tabular import TablePreparer, drop_columns, use_log
+from course.blocks import show
 from utils.datasets import data_root
 from utils.datasets.tables import RawTable
 from utils.errors import UserError
@@ -86,6 +87,14 @@ def test_empty_constant_and_rare_columns_do_no_harm():
     assert x.shape == (20, 3 + 1 + 1), "of the categories only 'often' has 5 rows"
 
 
+def test_a_constant_column_that_changes_later_stays_small():
+    numeric = np.column_stack([np.full(20, 14.3), np.arange(20.0)])
+    numeric[15:, 0] = 15.3
+    raw = raw_table(numeric)
+    x = TablePreparer().fit(raw, np.arange(15)).transform(raw, np.arange(20))
+    np.testing.assert_allclose(x[:, 0], [0] * 15 + [1] * 5, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["numeric", "categorical"])
 def test_tables_with_one_kind_of_column(kind):
     raw = random_table()
@@ -120,6 +129,33 @@ def test_scores_by_hand():
     assert result["rmse"] == pytest.approx(np.sqrt(1 / 2))
     assert result["rmsle"] == pytest.approx(np.log(2) / np.sqrt(2))
     assert result["r2"] == pytest.approx(1 - 0.5 / 2.25)
+
+
+@pytest.mark.parametrize("value", [3.0, 14.3])
+def test_r2_of_a_constant_target_is_undefined(value):
+    y = np.full(9, value)
+    assert np.isnan(hp.scores(y + 1, y, log=False)["r2"])
+    assert hp.scores(y + 1, y, log=False)["rmse"] == pytest.approx(1)
+
+
+def test_a_constant_training_target_is_predicted():
+    x, y = np.random.default_rng(SEED).normal(size=(30, 2)), np.full(30, 14.3)
+    for name in ("median", "linear", "ridge"):
+        predicted = hp.fit_and_predict(name, x, y, x + 5, None, None, seed=0)
+        np.testing.assert_allclose(predicted, 14.3)
+
+
+def test_a_target_that_is_constant_in_a_fold_leaves_a_dash(tmp_path):
+    path = tmp_path / "rare.csv"  # four folds of five see the value 14.3 alone
+    rows = [f"{i % 7},{99 if i == 3 else 14.3}" for i in range(25)]
+    path.write_text("a,price\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    options = ["--csv", str(path), "--target", "price", "--seeds", "1", "--epochs", "1"]
+    code, folder = run_command(tmp_path, *options, "--log_target", "no")
+    models, result = load_models(folder, "house_prices_csv")
+    assert code == 0 and models["ridge"]["r2"] == [None, None]
+    table = result["tables"]["main"]
+    column = [c["en"] for c in table["columns"]].index("R²")
+    assert {show(row[column], ".3f", "en") for row in table["rows"]} == {"–"}
 
 
 def run_command(tmp_path, *options):

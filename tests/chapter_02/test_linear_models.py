@@ -6,8 +6,10 @@ import os
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 
 from chapter_02_nn_basics_mlp import linear_models as lm
+from chapter_02_nn_basics_mlp.tabular import deviation, is_constant
 
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
@@ -107,6 +109,43 @@ def test_standardise_uses_the_training_rows_only():
     mean, std = train[:, :2].mean(axis=0), train[:, :2].std(axis=0)
     np.testing.assert_allclose(scaled_test[:, :2], (test[:, :2] - mean) / std)
     assert (scaled_test[:, 2] == 0).all()
+
+
+CONSTANTS = [14.3, -0.1, 1e-9, 123456789.1, 0.0]  # no sum of n of them is exact, but of 0.0
+
+
+@pytest.mark.parametrize("value", CONSTANTS)
+@pytest.mark.parametrize("rows", [3, 10, 1000])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_constant_columns_are_known_by_their_magnitude(value, rows, dtype):
+    rng = np.random.default_rng(SEED)
+    x = np.column_stack([np.full(rows, value), rng.normal(size=rows)]).astype(dtype)
+    assert is_constant(x).tolist() == [True, False]
+    other = x[:1] + np.array([[abs(value) + 1, 0]], dtype)
+    scaled, seen = lm.standardise(x, other)
+    np.testing.assert_allclose(scaled[:, 0], 0, atol=1e-5 * abs(value))
+    np.testing.assert_allclose(seen[0, 0], other[0, 0] - x[0, 0], rtol=1e-4, atol=1e-5)
+    reference = StandardScaler().fit(x.astype(np.float64))
+    assert reference.scale_[0] == 1
+    np.testing.assert_allclose(reference.scale_, deviation(x), rtol=1e-5)
+
+
+def test_small_spread_around_a_large_value_is_a_spread():
+    times = 1.7e9 + np.arange(100.0)[:, None]  # seconds since 1970
+    assert not is_constant(times).any()
+    (scaled,) = lm.standardise(times)
+    np.testing.assert_allclose(scaled.std(axis=0), 1)
+
+
+def test_least_squares_gives_a_constant_column_no_weight():
+    rng = np.random.default_rng(SEED)
+    y = rng.normal(size=11)
+    constant = np.full((11, 1), 14.3)
+    for fit in (lm.least_squares(constant, y), lm.least_squares(constant, y, alpha=1e-30)):
+        np.testing.assert_allclose(fit.scores(constant + 1), y.mean())
+    x = rng.normal(size=(11, 2))
+    both = lm.least_squares(np.hstack([constant, x]), y)
+    np.testing.assert_allclose(both.weight, [0, *lm.least_squares(x, y).weight], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["diabetes", "breast_cancer", "wine"])

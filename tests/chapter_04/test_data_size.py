@@ -44,6 +44,11 @@ def test_power_law_is_recovered():
     assert np.isclose(fit["alpha"], 0.4) and np.isclose(fit["c"], 80) and np.isclose(fit["r2"], 1)
 
 
+def test_power_law_of_equal_errors_has_no_r2():
+    fit = script.power_law(SIZES, np.full(len(SIZES), 14.3))
+    assert abs(fit["alpha"]) < 1e-12 and np.isnan(fit["r2"])
+
+
 def test_worth_is_the_horizontal_distance():
     """If augmentation makes N pictures as good as 3 N, it is worth 3 wherever that can be read."""
     plain = 50 * np.array(SIZES, dtype=float) ** -0.3

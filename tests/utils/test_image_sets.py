@@ -235,6 +235,17 @@ def test_white_images_have_exact_statistics():
     assert mean.tolist() == [1, 1, 1] and std.tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("value", range(0, 256, 17))
+@pytest.mark.parametrize("shape", [(7, 5, 9), (301, 3, 3, 3)])
+def test_channels_of_one_value_are_not_divided_by_zero(value, shape):
+    images = np.full(shape, value, np.uint8)
+    assert np.all(pixel_statistics(images)[1] == 0), "neither nan nor the rounding of 255^2"
+    split = Split(images, np.zeros(len(images), np.int64))
+    data = images_module._image_data("plain", ("a",), split, split, split)
+    np.testing.assert_allclose(data.standardise(images), 0, atol=1e-6)
+    assert np.all(data.std == 1)
+
+
 def test_standardise_and_statistics_use_the_training_split(packed):
     data = datasets.load("cifar10", packed)
     z = data.standardise(data.train.images)

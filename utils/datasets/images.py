@@ -255,6 +255,7 @@ def _image_data(
     name: str, classes: tuple[str, ...], train: Split, val: Split, test: Split, origin: str = ""
 ) -> ImageData:
     mean, std = pixel_statistics(train.images)
+    std = std + (std == 0)  # a channel of one value, such as no blue at all, is divided by 1
     return ImageData(name, classes, train, val, test, mean, std, origin)
 
 
@@ -272,7 +273,9 @@ def pixel_statistics(images: np.ndarray) -> tuple[float | np.ndarray, float | np
         squares += sums[1].reshape(-1, channels).sum(axis=0, dtype=np.float64)
     pixels = images.size // channels
     mean = total / pixels
-    std = np.sqrt(squares / pixels - mean**2)
+    variance = squares / pixels - mean**2
+    # Rounding of 255^2 leaves 1e-11 of a channel of one value; a pixel in 10^9 that differs, 1e-9.
+    std = np.sqrt(np.where(variance > 1e-10, variance, 0))
     if images.ndim == 3:
         return float(mean[0]) / 255, float(std[0]) / 255
     return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
