@@ -78,9 +78,13 @@ def _erf(x: np.ndarray) -> np.ndarray:
     return np.copysign(_ERF_TABLE[nearest] + slope * d * series, x)
 
 
+def _largest(x: np.ndarray, axis: int) -> np.ndarray:
+    return x.max(axis=axis, keepdims=True, initial=-np.inf)  # initial: also where there is none
+
+
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """y = e^x / sum(e^x)          dL/dx = y * (g - sum(g * y))"""
-    powers = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
+    powers = np.exp(x.data - _largest(x.data, axis))
     value = powers / powers.sum(axis=axis, keepdims=True)
 
     def vjp(g: Tensor, y: Tensor) -> Tensor:
@@ -91,7 +95,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """y = x - log(sum(e^x))          dL/dx = g - e^y * sum(g)"""
-    shifted = x.data - x.data.max(axis=axis, keepdims=True)
+    shifted = x.data - _largest(x.data, axis)
     value = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
     def vjp(g: Tensor, y: Tensor) -> Tensor:

@@ -54,14 +54,19 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
     The shift cancels in the exact formula, so it is detached: no gradient flows through the max.
     log(softmax(x)) in two steps would be log(0) = -inf as soon as two logits differ by 104 (fp32).
     """
-    shifted = x - x.amax(dim, keepdim=True).detach()  # <= 0, and at least one exp is 1
+    shifted = x - _largest(x, dim)  # <= 0, and at least one exp is 1
     return shifted - shifted.exp().sum(dim, keepdim=True).log()
 
 
 def softmax(x: Tensor, dim: int) -> Tensor:
     """exp(x_i) / sum_j exp(x_j), computed after subtracting the largest x of each row."""
-    e = torch.exp(x - x.amax(dim, keepdim=True).detach())
+    e = torch.exp(x - _largest(x, dim))
     return e / e.sum(dim, keepdim=True)
+
+
+def _largest(x: Tensor, dim: int) -> Tensor:
+    """The largest x of each row, detached; where there are no numbers any value does."""
+    return (x.amax(dim, keepdim=True) if x.numel() else x.sum(dim, keepdim=True)).detach()
 
 
 class _Elementwise(nn.Module):

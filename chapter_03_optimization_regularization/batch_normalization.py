@@ -91,6 +91,8 @@ class _RunningNorm(Norm):
         var divides by n, which is right for normalising these n numbers but too small as an
         estimate for others, by (n - 1) / n on average. So the running one gets n / (n - 1).
         """
+        if count == 0:  # nothing was seen; the mean of nothing is nan, and would stay for good
+            return
         unbiased = var * (count / (count - 1))
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
@@ -123,7 +125,7 @@ class _BatchNorm(_RunningNorm, nn.modules.batchnorm._BatchNorm):
         self._check(input)
         if not self.training and self.running_mean is not None:
             return self._normalize(input, *self._running(input.ndim))
-        count = input.numel() // input.shape[1]  # numbers a channel
+        count = input.numel() // max(1, input.shape[1])  # numbers a channel
         if count == 1:
             raise ValueError(
                 "Expected more than 1 value per channel when training, got input size "
@@ -216,7 +218,7 @@ class _InstanceNorm(_RunningNorm):
         mean, var = moments(wide(x), tuple(range(2, x.ndim)))  # (B, C, 1, ...)
         if self.track_running_stats:
             averages = (s.detach().flatten(1).mean(dim=0) for s in (mean, var))  # (C,)
-            self._update(*averages, count, self.momentum or 0.0)
+            self._update(*averages, count if len(x) else 0, self.momentum or 0.0)
         return self._normalize(x, mean, var)
 
 

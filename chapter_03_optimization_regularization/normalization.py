@@ -26,6 +26,7 @@ Papers: Ioffe & Szegedy 2015 (batch); Ba, Kiros & Hinton 2016 (layer); Ulyanov, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -148,7 +149,8 @@ class GroupNorm(Norm):
         batch, channels = input.shape[:2]
         if channels != self.num_channels:
             raise RuntimeError(f"{self.num_channels} channels, but input {tuple(input.shape)}")
-        groups = wide(input).reshape(batch, self.num_groups, -1)  # (B, C, *) -> (B, G, n)
+        size = math.prod(input.shape[1:]) // self.num_groups  # not -1: unknown for an empty batch
+        groups = wide(input).reshape(batch, self.num_groups, size)  # (B, C, *) -> (B, G, n)
         groups = layer_norm(groups, eps=self.eps)
         x_hat = groups.reshape(input.shape)  # (B, G, n) -> (B, C, *)
         ndim = input.ndim

@@ -215,6 +215,13 @@ def test_softmax(name: str, case, dtype, seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize(("shape", "axis"), [((3, 0), -1), ((3, 0), 0), ((0, 3), 0), ((0,), 0)])
+def test_softmax_of_nothing(name: str, shape, axis) -> None:
+    ours, theirs = getattr(Tensor, name), getattr(torch, name)
+    assert_equals_torch(lambda x: ours(x, axis), lambda x: theirs(x, axis), [normal(shape)])
+
+
 MATMUL_SHAPES = [
     ((3,), (3,)),
     ((3,), (3, 2)),

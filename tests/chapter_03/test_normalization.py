@@ -144,6 +144,44 @@ def test_layers_without_running_statistics(name, args, shape, options, train, dt
     assert_same_state(mine, reference, dtype)
 
 
+EMPTY_CASES = [
+    *[("BatchNorm1d", shape, o) for shape in [(0, 3), (0, 3, 5), (2, 3, 0)] for o in BATCH_OPTIONS],
+    *[("BatchNorm2d", shape, o) for shape in [(0, 3, 4, 2), (2, 3, 0, 2)] for o in BATCH_OPTIONS],
+    ("InstanceNorm1d", (2, 3, 0), {"affine": True, "track_running_stats": True}),
+    ("InstanceNorm2d", (2, 3, 0, 4), {"affine": True, "track_running_stats": True}),
+    ("InstanceNorm2d", (0, 3, 4, 4), {}),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), EMPTY_CASES, ids=str)
+def test_an_empty_batch_leaves_the_running_statistics_alone(name, shape, options):
+    mine, reference = pair(name, 3, **options)
+    for train in (True, False):
+        assert_parity(mine.train(train), reference.train(train), torch.zeros(shape))
+        assert_same_state(mine, reference, torch.float32)
+    full = torch.randn(4, 3, *[6] * (len(shape) - 2))
+    assert_parity(mine.train(), reference.train(), full)
+    assert_same_state(mine, reference, torch.float32)
+    assert all(value.isfinite().all() for value in mine.state_dict().values())
+
+
+def test_instance_norm_of_no_examples_learns_nothing():
+    """torch raises an error about an index here, or makes the statistics nan."""
+    for affine in (True, False):
+        layer = ours.InstanceNorm2d(3, affine=affine, track_running_stats=True)
+        assert layer(torch.zeros(0, 3, 4, 4)).shape == (0, 3, 4, 4)
+        assert layer.running_mean.tolist() == [0, 0, 0]
+        assert layer.running_var.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (0, 6, 5), (0, 6, 4, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "args"), [("GroupNorm", (1, 6)), ("GroupNorm", (2, 6)), ("GroupNorm", (6, 6))]
+)
+def test_group_norm_of_an_empty_batch(name, args, shape):
+    assert_parity(*pair(name, *args), torch.zeros(shape))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_a_mean_far_from_zero_keeps_its_digits(offset, dtype):
