@@ -35,8 +35,13 @@ def _reduce(losses: Tensor, reduction: str) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """A sum of many terms in 8 (bf16) or 11 (fp16) bits is too coarse for a loss."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    """A sum of many terms in 8 (bf16) or 11 (fp16) bits is too coarse for a loss; bool: 0 or 1."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16, torch.bool) else x
+
+
+def _in_type_of(x: Tensor, weight: Tensor) -> Tensor:
+    """Weights of another type must not change the type of a loss (float32 for integers x)."""
+    return weight.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _warn_if_broadcast(input: Tensor, target: Tensor) -> None:
@@ -130,11 +135,18 @@ class BCEWithLogitsLoss(_Loss):
                 f"target {tuple(target.shape)} must have the shape of input {tuple(input.shape)}"
             )
         x, y = _wide(input), _wide(target)
-        positive = 1 if self.pos_weight is None else 1 + (self.pos_weight - 1) * y
+        positive = 1
+        if self.pos_weight is not None:
+            positive = 1 + (self._stretched(self.pos_weight, x) - 1) * y
         losses = (1 - y) * x + positive * softplus(-x)
         if self.weight is not None:
-            losses = losses * self.weight
+            losses = losses * self._stretched(self.weight, x)
         return _reduce(losses, self.reduction)
+
+    @staticmethod
+    def _stretched(weight: Tensor, x: Tensor) -> Tensor:
+        """In the shape of x: plain broadcasting could stretch x to the weights as well."""
+        return _in_type_of(x, weight).expand_as(x)
 
 
 class _ClassLoss(_Loss):
@@ -160,10 +172,12 @@ class _ClassLoss(_Loss):
                 f"input {tuple(log_probs.shape)} wants class indices of shape {tuple(expected)}, "
                 f"got {tuple(target.shape)}"
             )
+        if target.is_floating_point() or target.dtype == torch.bool:
+            raise RuntimeError(f"class indices must be integers, got {target.dtype}")
+        target = target.long()  # uint8, as pictures are stored, would be read as a mask
         kept = target != self.ignore_index
         index = target.where(kept, 0)  # any valid class: its loss is masked out below
-        weights = log_probs.new_ones(()) if self.weight is None else self.weight[index]
-        weights = torch.where(kept, weights, 0)  # (N, ...)
+        weights = torch.where(kept, self._weights(log_probs, classes)[index], 0)  # (N, ...)
         picked = log_probs.gather(classes, index.unsqueeze(classes)).squeeze(classes)  # (N, ...)
         losses = -picked.where(kept, 0) * weights
         if smoothing > 0:
@@ -176,9 +190,18 @@ class _ClassLoss(_Loss):
 
     def _weighted_sum(self, values: Tensor, classes: int) -> Tensor:
         """sum_c w_c values_c over the class dimension: (N, C, ...) -> (N, ...)."""
-        if self.weight is not None:
-            values = values * self.weight.view(-1, *[1] * (values.ndim - 1 - classes))
-        return values.sum(classes)
+        weights = self._weights(values, classes)
+        return (values * weights.view(-1, *[1] * (values.ndim - 1 - classes))).sum(classes)
+
+    def _weights(self, values: Tensor, classes: int) -> Tensor:
+        """The class weights (C,), 1 by default, in the type of `values`."""
+        number = values.shape[classes]
+        if self.weight is None:
+            return values.new_ones(number)
+        if self.weight.shape != (number,):
+            shape = tuple(self.weight.shape)
+            raise RuntimeError(f"one weight for each of {number} classes is needed, got {shape}")
+        return _in_type_of(values, self.weight)
 
 
 def _class_dim(logits: Tensor) -> int:
@@ -237,6 +260,8 @@ class CrossEntropyLoss(_ClassLoss):
                 f"a target of the logits' shape {tuple(input.shape)} holds probabilities and must "
                 f"be floating point, got {target.dtype}"
             )
+        if self.ignore_index >= 0:
+            raise RuntimeError("ignore_index names a class; probabilities have no label to ignore")
         return self._from_probabilities(log_probs, _wide(target), classes)
 
     def _from_probabilities(self, log_probs: Tensor, target: Tensor, classes: int) -> Tensor:
@@ -266,15 +291,15 @@ class KLDivLoss(_Loss):
         # xlogy(y, y) is y log y, with the limit 0 at y = 0 instead of nan.
         losses = y.exp() * (y - x) if self.log_target else torch.xlogy(y, y) - y * x
         if self.reduction == "batchmean":
-            return losses.sum() / input.shape[0]
+            return losses.sum() / (len(input) if input.ndim else 1)
         return _reduce(losses, self.reduction)
 
 
 class HingeEmbeddingLoss(_Loss):
-    """x where y = 1, max(0, margin - x) where y = -1. (*), (*) -> () or (*).
+    """x where y = 1, max(0, margin - x) where y = -1, their sum for any y else, as torch has it.
 
     x is a distance: similar pairs (1) are pulled together, dissimilar ones (-1) pushed apart until
-    `margin` (Hadsell, Chopra & LeCun 2006 use the squared form).
+    `margin` (Hadsell, Chopra & LeCun 2006 use the squared form). (*), (*) -> () or (*).
     """
 
     def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
@@ -283,4 +308,5 @@ class HingeEmbeddingLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         x = _wide(input)
-        return _reduce(torch.where(target == 1, x, (self.margin - x).clamp(min=0)), self.reduction)
+        pushed = (self.margin - x).clamp(min=0)
+        return _reduce(x.where(target != -1, 0) + pushed.where(target != 1, 0), self.reduction)

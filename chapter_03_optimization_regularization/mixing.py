@@ -47,7 +47,7 @@ def label_smoothing(targets: Tensor, classes: int, eps: float = 0.1) -> Tensor:
     """
     if not 0 <= eps <= 1:
         raise ValueError(f"eps must lie between 0 and 1, got {eps}")
-    one_hot = F.one_hot(targets, classes).to(torch.get_default_dtype())  # (*) -> (*, C)
+    one_hot = F.one_hot(targets.long(), classes).to(torch.get_default_dtype())  # (*) -> (*, C)
     return one_hot * (1 - eps) + eps / classes
 
 

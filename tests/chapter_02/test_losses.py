@@ -264,6 +264,110 @@ def test_class_weights_are_saved_with_the_loss():
     assert list(ours.CrossEntropyLoss().state_dict()) == []
 
 
+CLASS_LOSSES = [("NLLLoss", {}), ("CrossEntropyLoss", {}), ("CrossEntropyLoss", {"smooth": 0.1})]
+
+
+def class_losses(name, smooth=None, **options):
+    """Ours and torch's, with the same options."""
+    options |= {"label_smoothing": smooth} if smooth else {}
+    return getattr(ours, name)(**options), getattr(nn, name)(**options)
+
+
+@pytest.mark.parametrize("shape", [(3,), (5,), (1,), (), (1, 4)], ids=str)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(("name", "options"), CLASS_LOSSES, ids=str)
+def test_class_weights_of_another_length_are_refused(name, options, reduction, shape):
+    for loss in class_losses(name, **options, weight=torch.ones(shape), reduction=reduction):
+        with pytest.raises(RuntimeError, match="weight"):
+            loss(torch.randn(6, 4), torch.randint(0, 4, (6,)))
+    if name == "CrossEntropyLoss" and shape != (1, 4):
+        with pytest.raises(RuntimeError, match="4 classes"):
+            class_losses(name, **options, weight=torch.ones(shape))[0](
+                torch.randn(6, 4), torch.randn(6, 4).softmax(1)
+            )
+
+
+@pytest.mark.parametrize("weight_dtype", [torch.float64, torch.float32, torch.float16, torch.int64])
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.bfloat16])
+@pytest.mark.parametrize(("name", "options"), CLASS_LOSSES, ids=str)
+def test_class_weights_leave_the_type_of_the_loss(name, options, dtype, weight_dtype):
+    logits, weight = torch.randn(6, 4, dtype=dtype), torch.tensor([1, 2, 0, 3])
+    mine, _ = class_losses(name, **options, weight=weight.to(weight_dtype))
+    wide = torch.float32 if dtype == torch.bfloat16 else dtype
+    _, reference = class_losses(name, **options, weight=weight.to(wide))
+    targets = [torch.randint(0, 4, (6,))]
+    targets += [torch.rand(6, 4, dtype=wide)] if name == "CrossEntropyLoss" else []
+    for target in targets:
+        value = mine(logits, target)
+        assert value.dtype == wide
+        torch.testing.assert_close(value, reference(logits.to(wide), target))
+
+
+@pytest.mark.parametrize("option", ["weight", "pos_weight"])
+def test_bce_weights_change_neither_type_nor_shape(option):
+    x, y = torch.randn(4, 3), torch.rand(4, 3)
+    weight = torch.rand(3)
+    value = ours.BCEWithLogitsLoss(**{option: weight.double()}, reduction="none")(x, y)
+    expected = nn.BCEWithLogitsLoss(**{option: weight}, reduction="none")(x, y)
+    torch.testing.assert_close(value, expected)
+    for shape in [(2, 4, 3), (4, 2), (5, 1, 1)]:
+        for library in (ours, nn):
+            with pytest.raises(RuntimeError):
+                library.BCEWithLogitsLoss(**{option: torch.ones(shape)})(x, y)
+    for library in (ours, nn):  # one number must not become three
+        with pytest.raises(RuntimeError):
+            library.BCEWithLogitsLoss(**{option: torch.ones(3)})(x[0, 0], y[0, 0])
+
+
+@pytest.mark.parametrize("ignored", [0, 1, 7])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_probabilities_have_no_label_to_ignore(ignored, smoothing):
+    for library in (ours, nn):
+        loss = library.CrossEntropyLoss(ignore_index=ignored, label_smoothing=smoothing)
+        with pytest.raises(RuntimeError, match="ignore_index"):
+            loss(torch.randn(3, 4), torch.rand(3, 4))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", [(4,), (6, 4), (5, 4, 3)], ids=str)
+@pytest.mark.parametrize(("name", "options"), CLASS_LOSSES, ids=str)
+def test_labels_of_any_integer_type(name, options, shape, weighted):
+    x, target, _ = class_case(shape, torch.float32)
+    options = options | {"weight": torch.rand(4) if weighted else None, "ignore_index": 2}
+    mine, reference = class_losses(name, **options)
+    expected = reference(x, target.clamp(min=0))
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        torch.testing.assert_close(mine(x, target.clamp(min=0).to(dtype)), expected, equal_nan=True)
+    for dtype in (torch.float32, torch.bool):
+        for loss in (mine, reference):
+            with pytest.raises(RuntimeError):
+                loss(x, target.clamp(min=0).to(dtype))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("margin", [1.0, 0.3, -0.5])
+def test_hinge_of_labels_that_are_neither_1_nor_minus_1(reduction, margin):
+    x = torch.randn(7, dtype=torch.float64)
+    for target in (torch.tensor([0, 1, 0, 1, 1, 0, 0]), torch.tensor([1, -1, 0, 2, -2, 1, -1])):
+        for labels in (target, target.to(torch.float32) / 2, target.to(torch.int8)):
+            options = {"margin": margin, "reduction": reduction}
+            values = [lib.HingeEmbeddingLoss(**options)(x, labels) for lib in (ours, nn)]
+            torch.testing.assert_close(*values)
+
+
+@pytest.mark.parametrize("log_target", [False, True])
+def test_kl_divergence_of_a_single_number(log_target):
+    options = {"reduction": "batchmean", "log_target": log_target}
+    assert_parity("KLDivLoss", options, torch.randn(()), torch.rand(()))
+
+
+def test_a_target_of_booleans_is_zeros_and_ones():
+    x, target = torch.randn(4, 3), torch.rand(4, 3) > 0.5
+    for name in ("MSELoss", "L1Loss", "SmoothL1Loss", "BCEWithLogitsLoss"):
+        value = getattr(ours, name)()(x, target)
+        torch.testing.assert_close(value, getattr(nn, name)()(x, target.float()))
+
+
 def test_clear_errors():
     with pytest.raises(ValueError, match="reduction"):
         ours.MSELoss(reduction="average")
