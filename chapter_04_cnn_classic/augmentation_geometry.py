@@ -184,8 +184,7 @@ def filled(x: Tensor, box: Tensor, fill: float | Sequence[float]) -> Tensor:
     color = torch.as_tensor(fill, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
     if len(color) not in (1, x.shape[1]):
         raise ValueError(f"fill has {len(color)} values, the pictures {x.shape[1]} channels")
-    keep = (~box).to(x.dtype)
-    return (x * keep).add_(color * (1 - keep))  # on a CPU several times faster than torch.where
+    return torch.where(box, color, x)  # not x * mask: a pixel of nan or inf must be hidden too
 
 
 def joined(

@@ -41,12 +41,16 @@ Size = int | Sequence[int]
 def _geometry(
     input: Tensor,
     weight: Tensor,
+    bias: Tensor | None,
     stride: Size,
     padding: Size | str,
     dilation: Size,
     groups: int,
 ) -> Geometry:
     check_channels(input, weight, groups)
+    types = [t.dtype for t in (input, weight, bias) if t is not None]
+    if len(set(types)) > 1 or types[0] == torch.bool:
+        raise RuntimeError(f"input, weight and bias need one type of numbers, got {types}")
     size, kernel = input.shape[-2:], weight.shape[-2:]
     return conv_geometry(size, kernel, stride, padding, dilation, groups)
 
@@ -65,7 +69,7 @@ def conv2d_loops(
 
     About a microsecond for each multiplication-and-addition: for a few hundred pixels at most.
     """
-    g = _geometry(input, weight, stride, padding, dilation, groups)
+    g = _geometry(input, weight, bias, stride, padding, dilation, groups)
     x, w = pad_zeros(input, g.padding).tolist(), weight.tolist()
     (sh, sw), (dh, dw) = g.stride, g.dilation
     filters, per_group, kh, kw = weight.shape
@@ -89,7 +93,7 @@ def conv2d_naive(
     groups: int = 1,
 ) -> Tensor:
     """One product at each output position. (B, C, H, W) -> (B, O, Ho, Wo)."""
-    g = _geometry(input, weight, stride, padding, dilation, groups)
+    g = _geometry(input, weight, bias, stride, padding, dilation, groups)
     patches = windows(pad_zeros(input, g.padding), g)  # (B, C, kh, kw, Ho, Wo), a view
     filters = weight.reshape(groups, len(weight) // groups, -1)  # (G, O/G, K)
     pixels = []
@@ -119,9 +123,14 @@ def conv2d_fft(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Correlation as a product of spectra. (B, C, H, W) -> (B, O, Ho, Wo)."""
-    g = _geometry(input, weight, stride, padding, dilation, groups)
-    dtype = accumulator_type(input.dtype)  # there is no transform in half precision
+    """Correlation as a product of spectra. (B, C, H, W) -> (B, O, Ho, Wo).
+
+    Every frequency reads every pixel: one pixel of nan or inf makes its whole picture nan.
+    """
+    g = _geometry(input, weight, bias, stride, padding, dilation, groups)
+    # There is no transform in half precision. Integers stay exact in float64, up to 2^53.
+    exact = not input.is_floating_point()
+    dtype = torch.float64 if exact else accumulator_type(input.dtype)
     x, w = pad_zeros(input, g.padding).to(dtype), dilate(weight, g.dilation).to(dtype)
     size = x.shape[-2:]  # Hp, Wp
     x_hat = torch.fft.rfft2(x).unflatten(1, (groups, -1))  # (B, G, C/G, Hp, Wp // 2 + 1)
@@ -129,7 +138,8 @@ def conv2d_fft(
     y_hat = torch.einsum("bgcmn,gocmn->bgomn", x_hat, w_hat.conj()).flatten(1, 2)
     y = torch.fft.irfft2(y_hat, s=size)  # (B, O, Hp, Wp); the last rows and columns wrap round
     (sh, sw), (height, width) = g.stride, g.output_size
-    y = y[..., ::sh, ::sw][..., :height, :width].to(input.dtype)  # (B, O, Ho, Wo)
+    y = y[..., ::sh, ::sw][..., :height, :width]  # (B, O, Ho, Wo)
+    y = (y.round().long() if exact else y).to(input.dtype)
     return y if bias is None else y + bias.view(-1, 1, 1)
 
 

@@ -90,8 +90,13 @@ def winners(x: Tensor, geometry: Geometry) -> Tensor:
 
     Of equal numbers the first in reading order wins, as in torch, and nan beats all.
     """
-    x = x.clamp(min=torch.finfo(x.dtype).min)  # even a pixel of -inf must beat the padding
-    taps = windows(pad_with(x, geometry.padding, -math.inf), geometry)  # (B, C, kh, kw, Ho, Wo)
+    # Even the smallest pixel, -inf or an integer's lowest, must beat the padding.
+    if x.is_floating_point():
+        x, lowest = x.clamp(min=torch.finfo(x.dtype).min), -math.inf
+    else:
+        lowest = torch.iinfo(torch.int64).min
+        x = x.long().clamp(min=lowest + 1)
+    taps = windows(pad_with(x, geometry.padding, lowest), geometry)  # (B, C, kh, kw, Ho, Wo)
     best = taps[:, :, 0, 0]  # (B, C, Ho, Wo)
     winner = torch.zeros(best.shape, dtype=torch.int64, device=x.device)
     for number, (u, v) in enumerate(product(*map(range, geometry.kernel_size))):
@@ -148,6 +153,13 @@ def window_counts(geometry: Geometry, count_include_pad: bool, padding: Pair) ->
             start, end = start.clamp(min=0), end.clamp(max=size)
         sides.append(end - start)
     return torch.outer(*sides)
+
+
+def averageable(x: Tensor) -> Tensor:
+    """x in the type to add it up in. NotImplementedError for integers, as in torch."""
+    if not x.is_floating_point():
+        raise NotImplementedError(f"an average needs floating point: call .float() on {x.dtype}")
+    return x.to(accumulator_type(x.dtype))
 
 
 class _Pool2d(nn.Module):
@@ -233,8 +245,8 @@ class AvgPool2d(_Pool2d):
         divisor = self.divisor_override
         if divisor is None:
             divisor = window_counts(geometry, self.count_include_pad, padding).to(x.device)
-        total = window_sum(x.to(accumulator_type(x.dtype)), geometry)
-        return (total / divisor).to(x.dtype)
+        full = x if x.dtype == torch.int64 else averageable(x)  # int64: cut towards 0, as in torch
+        return (window_sum(full, geometry) / divisor).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -270,7 +282,8 @@ class LPPool2d(_Pool2d):
             sign = math.copysign(1.0, self.norm_type)
             return sign * max_pool2d(sign * x.abs(), window)[0]
         counts = window_counts(window, True, (0, 0)).to(x.device)
-        total = window_sum(x.pow(self.norm_type), window) / counts * math.prod(window.kernel_size)
+        powers = x.pow(float(self.norm_type))  # float: the square of an integer may not fit
+        total = window_sum(powers, window) / counts * math.prod(window.kernel_size)
         # At a sum of 0 the root has an infinite slope; relu makes the gradient 0 there, as torch.
         return (torch.sign(total) * torch.relu(total.abs())).pow(1 / self.norm_type)
 
@@ -302,18 +315,21 @@ def bin_counts(output_size: Bins, size: Sequence[int]) -> Pair:
     return tuple(n if w is None else w for w, n in zip(wanted, size, strict=True))
 
 
-def averaging_matrix(size: int, count: int, like: Tensor) -> Tensor:
-    """Row i holds 1 / length at the pixels of bin i. (count, size)."""
-    matrix = like.new_zeros(count, size)
-    for row, (start, end) in zip(matrix, bins(size, count), strict=True):
-        row[start:end] = 1 / (end - start)
-    return matrix
+def bin_means(x: Tensor, dim: int, count: int) -> Tensor:
+    """The mean over each bin along one side: (..., size, ...) -> (..., count, ...).
+
+    One product with a matrix of 1 / length and 0 would do, but 0 * inf is nan: one such pixel would
+    reach the bins that it does not belong to.
+    """
+    edges = bins(x.shape[dim], count)
+    means = [x.narrow(dim, i, j - i).mean(dim, keepdim=True) for i, j in edges]
+    return torch.cat(means, dim) if means else x.narrow(dim, 0, 0)
 
 
 class AdaptiveAvgPool2d(_Pool2d):
-    """The mean over each of m x n bins: (B, C, H, W) -> (B, C, m, n), as A x B^T.
+    """The mean over each of m x n bins: (B, C, H, W) -> (B, C, m, n), first rows, then columns.
 
-    A (m, H) and B (n, W) average along one side each. output_size 1 is global average pooling.
+    output_size 1 is global average pooling.
     """
 
     def __init__(self, output_size: Bins) -> None:
@@ -321,15 +337,12 @@ class AdaptiveAvgPool2d(_Pool2d):
         self.output_size = output_size
 
     def _pool(self, x: Tensor) -> Tensor:
-        full = x.to(accumulator_type(x.dtype))
+        full = averageable(x)
         rows, columns = bin_counts(self.output_size, x.shape[-2:])
         if rows == columns == 1:
             return full.mean((-2, -1), keepdim=True).to(x.dtype)
-        left, right = (
-            averaging_matrix(size, count, full)
-            for size, count in zip(x.shape[-2:], (rows, columns), strict=True)
-        )
-        return (left @ full @ right.T).to(x.dtype)  # (m, H) (B, C, H, W) (W, n) -> (B, C, m, n)
+        along = bin_means(full, -2, rows)  # (B, C, H, W) -> (B, C, m, W)
+        return bin_means(along, -1, columns).to(x.dtype)  # -> (B, C, m, n)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

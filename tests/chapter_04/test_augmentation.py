@@ -26,7 +26,7 @@ from chapter_04_cnn_classic.augmentation import (
     image_transform,
     mixup,
 )
-from chapter_04_cnn_classic.augmentation_geometry import uniform
+from chapter_04_cnn_classic.augmentation_geometry import filled, uniform
 from utils.seed import generator
 
 EVERY = [
@@ -224,6 +224,19 @@ def test_cutout_colour_of_each_channel():
     assert hidden.any()
     for channel, value in enumerate((0.1, 0.2, 0.3)):
         assert (out[0, channel][hidden] == value).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("fill", [0.5, (0.1, 0.2, 0.3)])
+def test_hidden_pixels_are_hidden_whatever_they_were(value, fill):
+    x = torch.full((8, 3, 6, 6), value)
+    x[:, :, 0] = 0.25
+    box = torch.zeros(8, 1, 6, 6, dtype=torch.bool)
+    box[:, :, 1:] = True
+    out = filled(x, box, fill)
+    assert torch.equal(out[:, :, 0], x[:, :, 0])
+    color = torch.as_tensor(fill).reshape(-1, 1, 1).expand(3, 5, 6)
+    assert torch.equal(out[:, :, 1:], color.expand(8, -1, -1, -1))
 
 
 def test_erasing_is_distributed_as_torchvisions():

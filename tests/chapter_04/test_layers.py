@@ -196,6 +196,25 @@ def test_autocast_gives_the_type_that_torch_gives():
     assert ours.weight.grad.dtype == torch.float32
 
 
+@pytest.mark.parametrize("name", ["conv2d_fft", "conv2d_naive", "conv2d_im2col", "conv2d_loops"])
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
+def test_convolutions_of_integers_are_exact(name, dtype):
+    x, w = torch.randint(-9, 10, (2, 4, 7, 6)), torch.randint(-9, 10, (6, 2, 3, 2))
+    bias, options = torch.randint(-9, 10, (6,)), {"padding": 1, "dilation": (1, 2), "groups": 2}
+    y = getattr(layers, name)(x.to(dtype), w.to(dtype), bias.to(dtype), **options)
+    expected = F.conv2d(x.double(), w.double(), bias.double(), **options)
+    assert torch.equal(y.double(), expected) and y.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["conv2d_fft", "conv2d_naive", "conv2d_loops"])
+def test_convolutions_want_one_type(name):
+    x, w, b = torch.randint(0, 9, (1, 1, 4, 4)), torch.randn(1, 1, 2, 2), torch.randn(1)
+    for arguments in ((x, w), (x.double(), w), (x.float(), w, b.double()), (x > 4, w > 0)):
+        for convolution in (getattr(layers, name), F.conv2d):
+            with pytest.raises((RuntimeError, NotImplementedError)):
+                convolution(*arguments)
+
+
 def test_slices_of_the_batch_change_nothing(monkeypatch):
     ours, reference = pair_of("Conv2d", (3, 4, 3), {"groups": 1}, torch.float64)
     x = torch.randn(5, 3, 6, 5, dtype=torch.float64)

@@ -125,6 +125,88 @@ def test_max_pool_of_infinities_and_nan():
     assert pixels.min() >= 0 and pixels.max() < 16, "padding never wins"
 
 
+POOLS = [
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True}),
+    ("AvgPool2d", {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ("LPPool2d", {"kernel_size": 2, "norm_type": 1}),
+    ("AdaptiveAvgPool2d", {"output_size": 3}),
+    ("AdaptiveAvgPool2d", {"output_size": (2, None)}),
+    ("AdaptiveMaxPool2d", {"output_size": 3, "return_indices": True}),
+]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("name", "options"), POOLS, ids=str)
+def test_one_bad_pixel_stays_in_its_windows(name, options, value):
+    """In the input, and in the gradient that comes back."""
+    x = torch.randn(1, 2, 6, 7)
+    x[0, 0, 1, 2] = value
+    assert_same(name, options, x)
+    for package in (layers, nn):
+        y = getattr(package, name)(**options)(x)
+        assert (y[0] if isinstance(y, tuple) else y).isfinite().sum() > y[0].numel() // 2
+    gradients = []
+    for package in (layers, nn):
+        leaf = torch.randn(1, 1, 6, 7, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        y = getattr(package, name)(**options)(leaf)
+        y = y[0] if isinstance(y, tuple) else y
+        weighting = torch.ones_like(y)
+        weighting[0, 0, 0, 0] = value
+        gradients += torch.autograd.grad(y, leaf, weighting)
+    torch.testing.assert_close(*gradients, equal_nan=True)
+    assert gradients[0].isfinite().any()
+
+
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
+
+
+def integers(dtype, shape=(2, 3, 5, 7)):
+    """Whole numbers over the whole range of the type, its ends included."""
+    info = torch.iinfo(dtype)
+    x = torch.randint(info.min, info.max, shape, dtype=dtype)
+    x[0, 0, 0, 0], x[0, 0, 0, 1], x[1, 1] = info.max, info.min, info.min
+    return x
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_max_pool_of_integers(dtype, ceil_mode):
+    options = {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": ceil_mode}
+    x = integers(dtype)
+    values, pixels = layers.MaxPool2d(**options, return_indices=True)(x)
+    assert torch.equal(values, nn.MaxPool2d(**options)(x)) and values.dtype == dtype
+    assert torch.equal(values, x.flatten(2).gather(2, pixels.flatten(2)).view_as(values))
+    assert pixels.min() >= 0 and pixels.max() < 35, "padding never wins"
+    bins_of_x = layers.AdaptiveMaxPool2d((2, 3))(x)
+    assert bins_of_x[0, 0, 0, 0] == torch.iinfo(dtype).max and bins_of_x.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, torch.bool])
+def test_averages_of_integers_are_refused_as_in_torch(dtype):
+    x = torch.full((1, 1, 4, 4), 100).to(dtype)
+    for name, argument in [("AdaptiveAvgPool2d", 2), ("AdaptiveAvgPool2d", 1), ("AvgPool2d", 2)]:
+        if (name, dtype) == ("AvgPool2d", torch.int64):
+            continue
+        for package in (layers, nn):
+            with pytest.raises((NotImplementedError, RuntimeError)):
+                getattr(package, name)(argument)(x)
+    with pytest.raises(NotImplementedError, match="float"):
+        layers.AdaptiveAvgPool2d(2)(x)
+
+
+def test_average_of_int64_is_cut_as_in_torch():
+    x = torch.randint(-100, 100, (2, 3, 6, 6))
+    assert torch.equal(layers.AvgPool2d(2)(x), nn.AvgPool2d(2)(x))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS[:4])
+def test_lp_pool_of_integers_does_not_overflow(dtype):
+    x = torch.randint(100, 120, (2, 3, 6, 6)).to(dtype)
+    for p in (1, 2, 3):
+        expected = nn.LPPool2d(p, 2)(x.float())
+        torch.testing.assert_close(layers.LPPool2d(p, 2)(x), expected)
+
+
 @pytest.mark.parametrize("name", ["MaxPool2d", "AvgPool2d"])
 def test_layouts_types_and_empty_batches(name):
     ours, theirs = (getattr(package, name)(3, 2, padding=1) for package in (layers, nn))
