@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chapter_01_tensor_autograd.graph import OUTPUT, record
-from chapter_01_tensor_autograd.ops_elementwise import exp, scale
+from chapter_01_tensor_autograd.ops_elementwise import exp, where
 
 if TYPE_CHECKING:
     from chapter_01_tensor_autograd.tensor import Tensor
@@ -36,7 +36,8 @@ def sigmoid(x: Tensor) -> Tensor:
 def relu(x: Tensor) -> Tensor:
     """y = max(x, 0)          dL/dx = g where x > 0, else 0"""
     value = np.maximum(x.data, x.data.dtype.type(0))
-    return record("relu", value, (x, lambda g, y: scale(g, y.data > 0), OUTPUT))
+    # Not g * (x > 0): an infinite g times 0 would be nan.
+    return record("relu", value, (x, lambda g, y: where(y.data <= 0, 0.0, g), OUTPUT))
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:

@@ -66,7 +66,7 @@ def _broadcast(op: str, function: np.ufunc, a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def scale(x: Tensor, factor: np.ndarray) -> Tensor:
-    """y = x * factor for a constant array, in general a mask          dL/dx = g * factor"""
+    """y = x * factor for a constant array          dL/dx = g * factor"""
     return record("scale", x.data * factor, (x, lambda g, y: scale(g, factor)))
 
 
@@ -183,7 +183,7 @@ def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tenso
     upper = np.inf if max is None else max
 
     def vjp(g: Tensor, y: Tensor) -> Tensor:
-        return scale(g, (lower < x.data) & (x.data < upper))
+        return where((lower < x.data) & (x.data < upper), g, 0.0)
 
     return record("clip", x.data.clip(lower, upper).astype(x.data.dtype, copy=False), (x, vjp, x))
 
@@ -200,8 +200,8 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 def _larger(op: str, choose: np.ufunc, wins: np.ufunc, a: Tensor, b: Tensor) -> Tensor:
     def vjp(winner: Tensor, loser: Tensor, g: Tensor) -> Tensor:
-        share = wins(winner.data, loser.data) + 0.5 * (winner.data == loser.data)
-        return unbroadcast(scale(g, np.asarray(share, dtype=g.data.dtype)), winner.data.shape)
+        g = where(winner.data == loser.data, 0.5 * g, g)
+        return unbroadcast(where(wins(loser.data, winner.data), 0.0, g), winner.data.shape)
 
     return record(
         op,

@@ -361,6 +361,29 @@ def test_kinks(name: str) -> None:
     assert_equals_torch(ours, theirs, [np.array([0.0, -0.5, 0.7, 2.0])])
 
 
+SELECTIONS = {
+    "relu": (Tensor.relu, torch.relu),
+    "clip": (lambda x: x.clip(-0.5, 2.5), lambda x: x.clamp(-0.5, 2.5)),
+    "maximum": (lambda x: engine.maximum(x, 1.0), lambda x: x.maximum(torch.ones(()).double())),
+    "minimum": (lambda x: engine.minimum(x, 1.0), lambda x: x.minimum(torch.ones(()).double())),
+    "where": (lambda x: engine.where(x > 0, x, 0.0), lambda x: torch.where(x > 0, x, 0.0)),
+}
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_a_path_that_was_not_taken_has_gradient_zero(name: str, value: float) -> None:
+    """0 times an infinite gradient would be nan."""
+    ours, theirs = SELECTIONS[name]
+    array = np.array([-1.0, 0.0, 2.0, 3.0, -np.inf, np.inf, 1.0])
+    x, t = Tensor(array, requires_grad=True), torch.tensor(array, requires_grad=True)
+    y, reference = ours(x), theirs(t)
+    y.backward(np.full(y.shape, value))
+    reference.backward(torch.full(reference.shape, value, dtype=torch.float64))
+    np.testing.assert_array_equal(x.grad.data, t.grad.numpy())
+    assert (x.grad.data == 0).any()
+
+
 def test_clip_has_no_gradient_at_its_bounds() -> None:  # torch's versions differ there
     x = Tensor(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), requires_grad=True)
     x.clip(-1.0, 1.0).sum().backward()
