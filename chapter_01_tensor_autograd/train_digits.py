@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
@@ -247,7 +248,7 @@ def build_parser():
     add("--batch_size", type=cli.positive_int, help="images a step (default: 64; mnist: 128)")
     add("--lr", type=cli.positive_float, default=2e-3, help="largest learning rate")
     add("--seeds", type=cli.positive_int, default=3, help="training runs, from --seed upwards")
-    add("--load", metavar="FILE", help="evaluate these weights instead of training")
+    add("--load", type=cli.path, metavar="FILE", help="evaluate these weights instead of training")
     return parser
 
 
@@ -323,7 +324,9 @@ def experiment(args: Namespace, run: Run) -> None:
         "test_accuracy_std": metrics["mlp"]["std"],
     }
     path = run.folder / f"{data.name}_mlp.npz"
-    next_command = f"python chapter_01_tensor_autograd/train_digits.py --load {path}"
+    next_command = (
+        f"python chapter_01_tensor_autograd/train_digits.py --load {shlex.quote(str(path))}"
+    )
     return run.finish(final, next_command)
 
 

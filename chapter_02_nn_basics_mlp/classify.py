@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--epochs", type=cli.positive_int, help=f"{text})")
     add("--seeds", type=cli.positive_int, help="repetitions (default: 3; quick: 1)")
     text = "evaluate trained weights instead of training (without PATH: the shipped ones)"
-    add("--load", nargs="?", const="", metavar="PATH", help=text)
+    add("--load", type=cli.path, nargs="?", const=False, metavar="PATH", help=text)
     return parser
 
 

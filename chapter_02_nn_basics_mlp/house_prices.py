@@ -298,7 +298,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(threads=1)  # the matrices are too small for two
     add = parser.add_argument_group("data").add_argument
     add("--dataset", choices=["diabetes", "ames"], default="diabetes", help="built-in table")
-    add("--csv", metavar="FILE", help="a CSV file with a header row, instead of --dataset")
+    add(
+        "--csv",
+        type=cli.path,
+        metavar="FILE",
+        help="a CSV file with a header row, instead of --dataset",
+    )
     add("--target", metavar="COLUMN", help="the column of --csv to predict")
     add("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out, such as ids")
     add("--log_target", choices=["auto", "yes", "no"], default="auto", help="predict log(target)")

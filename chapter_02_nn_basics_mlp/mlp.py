@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--seeds", type=cli.positive_int, help="repetitions, new points each (default: 5; quick: 1)"
     )
     text = "show trained networks without training (without PATH: the shipped ones of the mode)"
-    add("--load", nargs="?", const="", metavar="PATH", help=text)
+    add("--load", type=cli.path, nargs="?", const=False, metavar="PATH", help=text)
     return parser
 
 

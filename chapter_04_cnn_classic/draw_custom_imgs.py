@@ -15,6 +15,7 @@ wide formats, 300 x 240 to 640 x 480 px, each below 60 kB.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     folder = write_all(DRAWINGS, FOLDER, args, run)
     run.finish(
         {"pictures": len(DRAWINGS)},
-        f"python chapter_04_cnn_classic/inference.py --img_dir {folder}",
+        f"python chapter_04_cnn_classic/inference.py --img_dir {shlex.quote(str(folder))}",
     )
 
 

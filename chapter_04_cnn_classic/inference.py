@@ -66,9 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser(__doc__, examples)
     group = parser.add_argument_group("what to classify")
     one_of = group.add_mutually_exclusive_group(required=True)
-    one_of.add_argument("--img_path", metavar="FILE", help="one picture")
-    one_of.add_argument("--img_dir", metavar="FOLDER", help="all pictures in this folder")
-    group.add_argument("--model_path", default=SHIPPED, help="weights saved by train.py")
+    one_of.add_argument("--img_path", type=cli.path, metavar="FILE", help="one picture")
+    one_of.add_argument(
+        "--img_dir", type=cli.path, metavar="FOLDER", help="all pictures in this folder"
+    )
+    help_text = "weights saved by train.py"
+    group.add_argument("--model_path", type=cli.path, default=SHIPPED, help=help_text)
     group.add_argument("--fit", choices=FITS, default="crop", help="how a picture becomes square")
     help_text = "swap dark and bright: ink on paper for networks trained on white digits on black"
     group.add_argument("--invert", action="store_true", help=help_text)

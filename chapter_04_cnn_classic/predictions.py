@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +51,31 @@ class Prediction:
 def truth_of(path: Path, classes: Sequence[str]) -> str | None:
     """The class that a file's name begins with ("cat.png", "cat_2.png"), if any."""
 
-    def simple(text: str) -> str:
-        return re.sub(r"[^a-z0-9]+", "_", text.lower())
+    own = _folded(path.stem)
+    exact = [name for name in classes if _folded(name) == own]
+    begun = [name for name in classes if f"{_words(own)} ".startswith(f"{_words(name)} ")]
+    fitting = exact or [name for name in begun if _words(name)]
+    longest = max((len(_words(name)) for name in fitting), default=0)
+    fitting = [name for name in fitting if len(_words(name)) == longest]
+    return fitting[0] if len(fitting) == 1 else None  # "c" and "c++": "c_1.png" may be either
 
-    stem = simple(path.stem) + "_"
-    fitting = [name for name in classes if stem.startswith(simple(name) + "_")]
-    return max(fitting, key=len, default=None)
+
+def _folded(text: str) -> str:
+    """Small letters, each as one character: macOS writes the "é" of a file's name as two."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _words(text: str) -> str:
+    """The words of a name in any script: "T-shirt/top" -> "t shirt top".
+
+    Between them stand ASCII signs, and everywhere punctuation (P), spaces (Z) and control
+    characters (C). Not marks (M), which belong to the letter before them: a Hindi vowel is one.
+    """
+    letters = [
+        " " if (c.isascii() and not c.isalnum()) or unicodedata.category(c)[0] in "PZC" else c
+        for c in _folded(text)
+    ]
+    return " ".join("".join(letters).split())
 
 
 def mean_sureness(predictions: list[Prediction]) -> float | None:

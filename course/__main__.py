@@ -18,6 +18,7 @@ from pathlib import Path
 
 from course.manifest import ROOT, load_chapters
 from utils.errors import UserError
+from utils.terminal import guarded, path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,12 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("list", run_list, "chapters, scripts and minutes")
     tour = add("tour", run_tour, "run the quick scripts and write one report")
     tour.add_argument("--chapters", type=int, nargs="+", metavar="N", help="only these")
-    tour.add_argument("--output_dir", type=Path, default=Path("outputs/tour"), help="%(default)s")
+    tour.add_argument("--output_dir", type=path, default="outputs/tour", help="%(default)s")
     check = add("check", run_check, "grade the exercises of a chapter")
     check.add_argument("number", type=int, metavar="N", help="the chapter's number")
     check.add_argument("names", nargs="*", metavar="NAME", help="only these exercises")
     which = check.add_mutually_exclusive_group()
-    which.add_argument("--file", type=Path, help="grade this file instead of exercises.py")
+    which.add_argument("--file", type=path, help="grade this file instead of exercises.py")
     which.add_argument("--solutions", action="store_true", help="grade the shipped solutions")
     which.add_argument("--text", action="store_true", help="show tasks and hints, grade nothing")
     languages = {"choices": ("en", "zh"), "default": "en"}
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     sync = add("sync", run_sync, "regenerate the marked blocks in the READMEs")
     sync.add_argument("--check", action="store_true", help="write nothing; exit 1 if any is stale")
     for command in (doctor, tour, verify):
-        command.add_argument("--data_dir", help=data_help)
+        command.add_argument("--data_dir", type=path, help=data_help)
     return parser
 
 
@@ -79,7 +80,7 @@ def run_list(args: argparse.Namespace, root: Path) -> int:
 def run_tour(args: argparse.Namespace, root: Path) -> int:
     from course.tour import tour
 
-    report, stops = tour(root, args.chapters, args.output_dir, args.data_dir)
+    report, stops = tour(root, args.chapters, Path(args.output_dir), args.data_dir)
     failed = [stop.command for stop in stops if stop.error]
     print("\n".join(["", *(f"failed: {command}" for command in failed), f"Report: {report}"]))
     return int(bool(failed))
@@ -95,7 +96,8 @@ def run_check(args: argparse.Namespace, root: Path) -> int:
         if args.text:
             print(texts(args.number, args.names, args.lang, root))
             return 0
-        grades = check(args.number, args.file, args.solutions, root, args.seconds, args.names)
+        file = Path(args.file) if args.file else None
+        grades = check(args.number, file, args.solutions, root, args.seconds, args.names)
     except UserError as error:
         raise UserError(chinese.say(str(error)) if chinese else str(error)) from None
     source = str(args.file or ("solutions.py" if args.solutions else "exercises.py"))
@@ -137,8 +139,10 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a console that cannot show Chinese must not fail
+    return guarded(lambda: _main(argv, root))
+
+
+def _main(argv: Sequence[str] | None, root: Path) -> int:
     parser = build_parser()
     args, extra = parser.parse_known_args(argv)
     if extra and (not hasattr(args, "names") or any(word.startswith("-") for word in extra)):

@@ -19,6 +19,7 @@ import argparse
 import errno
 import logging
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,15 +28,18 @@ from utils.errors import MissingDataError, UserError
 from utils.file_io_util import read_json
 from utils.progress import progress
 from utils.run import Run
+from utils.terminal import file_name, guarded, path
 
 __all__ = [
     "UserError",
     "add_training_options",
+    "file_name",
     "fraction",
     "int_from",
     "make_parser",
     "non_negative_float",
     "non_negative_int",
+    "path",
     "positive_float",
     "positive_int",
     "progress",
@@ -82,6 +86,11 @@ positive_int = _number(int, "a whole number above 0", lambda value: value > 0)
 non_negative_int = _number(int, "a whole number of 0 or more", lambda value: value >= 0)
 positive_float = _number(float, "a number above 0", lambda value: value > 0)
 non_negative_float = _number(float, "a number of 0 or more", lambda value: value >= 0)
+# NumPy's generators take 32 bits; the scripts add small numbers to it for further seeds.
+seed = _number(int, "a whole number of 0 or more, below 2^32", lambda value: 0 <= value < 2**32)
+thread_count = _number(
+    int, "a whole number of 0 or more, at most 1024", lambda value: 0 <= value <= 1024
+)
 fraction = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
@@ -98,13 +107,15 @@ def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentPa
     )
     group = parser.add_argument_group("options of every script")
     add = group.add_argument
-    add("--seed", type=non_negative_int, default=42, help="decides all randomness")
+    add("--seed", type=seed, default=42, help="decides all randomness")
     add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="processor")
     add("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="numbers")
-    add("--threads", type=non_negative_int, default=0, help="CPU threads; 0: library default")
-    add("--data_dir", help="folder of the data sets (default: $DL_COURSE_DATA, else data/)")
-    add("--output_dir", default="outputs", help="folder that receives the run folder")
-    add("--run_name", help="name of the run folder (default: the time)")
+    add("--threads", type=thread_count, default=0, help="CPU threads; 0: library default")
+    help_text = "folder of the data sets (default: $DL_COURSE_DATA, else data/)"
+    add("--data_dir", type=path, help=help_text)
+    help_text = "folder that receives the run folder"
+    add("--output_dir", type=path, default="outputs", help=help_text)
+    add("--run_name", type=file_name, help="name of the run folder (default: the time)")
     add("--quick", action="store_true", help="the same experiment in at most 30 s on 2 cores")
     add("--publish", action="store_true", help="maintainers: also write to results/, checkpoints/")
     add("--log_level", choices=["debug", "info", "warning"], default="info", help="messages shown")
@@ -123,6 +134,7 @@ def add_resume_option(group: argparse._ArgumentGroup, what: str = "finished rows
     """--resume, for scripts that go on from the last.pth or the logged rows of a stopped run."""
     group.add_argument(
         "--resume",
+        type=path,
         metavar="RUN_FOLDER",
         help=f"go on from this run's {what}, with its options; those given here come first",
     )
@@ -140,6 +152,16 @@ def run(
 
     `uses_torch=False` neither imports nor seeds PyTorch: such a script starts at once.
     """
+    return guarded(lambda: _run(parser, body, script, argv, uses_torch))
+
+
+def _run(
+    parser: argparse.ArgumentParser,
+    body: Callable[[argparse.Namespace, Run], None],
+    script: str,
+    argv: Sequence[str] | None,
+    uses_torch: bool,
+) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     args = parser.parse_args(words)
     logging.basicConfig(level=args.log_level.upper(), format="%(message)s")
@@ -185,7 +207,7 @@ def _resume_hint(current: Run | None) -> str:
         return ""
     if not any((current.folder / name).is_file() for name in ("last.pth", "metrics.jsonl")):
         return ""
-    return f" Go on with: python {current.script_path} --resume {current.folder}"
+    return f" Go on with: python {current.script_path} --resume {shlex.quote(str(current.folder))}"
 
 
 def _recorded_words(folder: str, script: str) -> list[str]:

@@ -32,7 +32,8 @@ def atomic_write(path: str | Path, binary: bool = False) -> Iterator[IO]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    text = {} if binary else {"encoding": "utf-8", "newline": "\n"}
+    # Bytes in a file's name that are no text become escapes, which JSON reads back as they were.
+    text = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
     try:
         with os.fdopen(handle, "wb" if binary else "w", **text) as file:
             yield file
@@ -86,7 +87,7 @@ def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
     line = json.dumps(plain(record), ensure_ascii=False) + "\n"
     with Path(path).open("a+b") as file:
         _mend_end(file)
-        file.write(line.encode())
+        file.write(line.encode(errors="backslashreplace"))
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:

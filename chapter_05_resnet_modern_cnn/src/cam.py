@@ -44,8 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
     options = f"--model_path ./{shipped.SHIPPED} --image_path ./{shipped.EXAMPLE}"
     parser = cli.make_parser(__doc__, [path, f"{path} {options}"])
     group = parser.add_argument_group("what to explain")
-    group.add_argument("--model_path", default=shipped.SHIPPED, help="weights of model_train.py")
-    group.add_argument("--image_path", default=shipped.EXAMPLE, help="a picture")
+    help_text = "weights of model_train.py"
+    group.add_argument("--model_path", type=cli.path, default=shipped.SHIPPED, help=help_text)
+    help_text = "a picture"
+    group.add_argument("--image_path", type=cli.path, default=shipped.EXAMPLE, help=help_text)
     group.add_argument("--target", help="class to explain (default: the most probable one)")
     group.add_argument("--layer", help="name in the network (default: the last one with maps)")
     choices = list(cam_methods.METHODS)

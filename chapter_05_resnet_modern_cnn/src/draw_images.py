@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import sys
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     folder = write_all(DRAWINGS, FOLDER, args, run)
     command = "python chapter_05_resnet_modern_cnn/src/inference.py"
-    run.finish({"pictures": len(DRAWINGS)}, f"{command} --image_path {folder}")
+    run.finish({"pictures": len(DRAWINGS)}, f"{command} --image_path {shlex.quote(str(folder))}")
 
 
 def main(argv: list[str] | None = None) -> int:

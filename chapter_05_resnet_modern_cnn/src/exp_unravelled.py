@@ -48,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser(__doc__, [path, f"{path} --weights RESNET.pth PLAINNET.pth"])
     group = parser.add_argument_group("networks")
     help_text = "trained networks, all on one data set (default: the shipped ones of `shapes`)"
-    group.add_argument("--weights", nargs="+", metavar="FILE", default=SHIPPED, help=help_text)
+    options = {"nargs": "+", "metavar": "FILE", "default": SHIPPED}
+    group.add_argument("--weights", type=cli.path, help=help_text, **options)
     return parser
 
 

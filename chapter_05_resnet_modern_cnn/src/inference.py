@@ -38,8 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     options = f"--model_path ./{shipped.SHIPPED} --image_path ./{shipped.EXAMPLE}"
     parser = cli.make_parser(__doc__, [path, f"{path} {options}"])
     group = parser.add_argument_group("what to classify")
-    group.add_argument("--model_path", default=shipped.SHIPPED, help="weights of model_train.py")
-    group.add_argument("--image_path", default=shipped.EXAMPLE, help="a picture, or a folder")
+    help_text = "weights of model_train.py"
+    group.add_argument("--model_path", type=cli.path, default=shipped.SHIPPED, help=help_text)
+    help_text = "a picture, or a folder"
+    group.add_argument("--image_path", type=cli.path, default=shipped.EXAMPLE, help=help_text)
     group.add_argument("--fit", choices=FITS, default="crop", help="how a picture becomes square")
     help_text = "pictures to draw, the first ones; the others are only classified"
     group.add_argument("--explain", type=cli.non_negative_int, default=12, help=help_text)

@@ -529,6 +529,38 @@ def test_the_class_in_a_files_name():
     assert truth("3_a.png") == "3" and truth("31.png") is None and truth("bobcat.png") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "expected"),
+    [
+        ("\u72d7.png", ["\u732b", "\u72d7"], "\u72d7"),  # dog; cat, dog
+        ("\u72d7_2.png", ["\u732b", "\u72d7"], "\u72d7"),
+        ("\u72d7\u718a.png", ["\u732b", "\u72d7"], None),  # another animal
+        ("cafe\u0301_1.png", ["cafe", "caf\u00e9"], "caf\u00e9"),  # as macOS writes it
+        ("\u0915\u093e.png", ["\u0915\u0941", "\u0915\u093e"], "\u0915\u093e"),  # Hindi vowels
+        ("\U0001f436.png", ["\U0001f431", "\U0001f436"], "\U0001f436"),
+        ("STRASSE_1.png", ["stra\u00dfe"], "stra\u00dfe"),
+        ("c.png", ["c", "c++"], "c"),
+        ("c_1.png", ["c", "c++"], None),
+        ("_.png", ["\u732b", "--"], None),
+    ],
+)
+def test_classes_in_every_script(name, classes, expected):
+    assert truth_of(Path(name), classes) == expected
+    assert truth_of(Path(name), classes[::-1]) == expected
+
+
+def test_paths_as_people_type_them(tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    color_picture().save(tmp_path / "red.png")
+    for option in ("--img_path", "--img_dir"):
+        assert f"argument {option}: it is empty" in refusal(run, option, "")
+    assert "argument --model_path: it is empty" in refusal(run, "--img_path", "red.png", model="")
+    code, out, _, _ = run("--img_path", "~/red.png", "--explain", "0")
+    assert code == 0 and "red.png: red" in out
+
+
 def test_names_that_are_no_text_and_folders_of_folders(tmp_path):
     assert read_image.shown_name("a\udcff.png") == "a\\udcff.png"
     (tmp_path / "subfolder").mkdir()

@@ -20,11 +20,16 @@ from utils.datasets.images import EMBEDDED, catalogue, load, names
 from utils.datasets.lookup import data_root, how_to_place
 from utils.datasets.registry import COURSE_SETS, SOURCES
 from utils.errors import UserError
+from utils.terminal import guarded, path
 
 MANY_CLASSES = 12  # with more, only the range of the class sizes is printed
 
 
 def main(argv: list[str] | None = None) -> int:
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -47,12 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     add = {name: commands.add_parser(name) for name in ("list", "download", "show")}
     for command in add.values():
-        command.add_argument("--data_dir", help="folder of the data sets ($DL_COURSE_DATA or data)")
+        help_text = "folder of the data sets ($DL_COURSE_DATA or data)"
+        command.add_argument("--data_dir", type=path, help=help_text)
     add["list"].set_defaults(action=list_all)
     add["download"].add_argument("name", choices=names())
     add["download"].set_defaults(action=fetch)
     add["show"].add_argument("name", choices=names())
-    add["show"].add_argument("--output", type=Path, help="PNG (outputs/datasets/NAME.png)")
+    add["show"].add_argument("--output", type=path, help="PNG (outputs/datasets/NAME.png)")
     add["show"].set_defaults(action=show)
     return parser
 
@@ -94,9 +100,9 @@ def show(args: argparse.Namespace) -> None:
         print(f"{part:5} {split.images.shape} {split.images.dtype}, a class: {counts}")
     mean, std = (" ".join(f"{v:.4f}" for v in np.atleast_1d(x)) for x in (data.mean, data.std))
     print(f"training pixels / 255: mean {mean}, standard deviation {std}")
-    path = args.output or Path("outputs/datasets") / f"{args.name}.png"
-    plotting.save_figure(contact_sheet(data), path)
-    print(f"wrote {path}")
+    target = Path(args.output or f"outputs/datasets/{args.name}.png")
+    plotting.save_figure(contact_sheet(data), target)
+    print(f"wrote {target}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ each file gzip or not. Photo sets also as image files, `train/<class>/` and `tes
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def find_files(source: Source, data_dir: str | Path | None = None) -> dict[str, 
 
 def download_command(source: Source | PhotoSource, data_dir: str | Path | None = None) -> str:
     """The command that fetches `source` into the folder where it was looked for."""
-    where = f" --data_dir {data_dir}" if data_dir else ""
+    where = f" --data_dir {shlex.quote(str(data_dir))}" if data_dir else ""
     return f"python -m utils.datasets download {source.name}{where}"
 
 
