@@ -5,8 +5,10 @@ and call every answer right, so graders and the modules they share are compiled 
 """
 
 import importlib.util
+import io
 import linecache
 import sys
+import tokenize
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -17,7 +19,22 @@ class KeepAsserts(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         source = self.get_data(self.path)
+        check_encoding(source, self.path)
         return compile(source, self.path, "exec", dont_inherit=True, optimize=0)
+
+
+def check_encoding(source: bytes, path: str) -> None:
+    """SyntaxError that says what to do where Python cannot tell which letters the bytes are.
+
+    A byte order mark or a first line such as `# -*- coding: gbk -*-` tells; else it is UTF-8.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        source.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = source[: getattr(error, "start", 0)].count(b"\n") + 1
+        message = "not UTF-8: save the file as UTF-8, or name its encoding in the first line"
+        raise SyntaxError(message, (path, line, 0, "# -*- coding: gbk -*-")) from None
 
 
 class ExerciseFinder:

@@ -151,3 +151,51 @@ def test_asserts_of_graders_their_modules_and_learners_stand_under_optimisation(
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 1 and "0 of 2 solved" in done.stdout
         assert words in done.stdout and "double(3) is 6" in done.stdout
+
+
+SOLVED = "def double(x):\n    # 两倍\n    return 2 * x\n\n\ndef half(x):\n    return x / 2\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SOLVED.encode("utf-8-sig"),
+        ("# -*- coding: gbk -*-\n" + SOLVED).encode("gbk"),
+        ("\n# vim: set fileencoding=gb18030 :\n" + SOLVED).encode("gb18030"),
+        SOLVED.replace("\n", "\r\n").encode(),
+    ],
+    ids=["byte order mark", "coding cookie", "cookie in line 2", "Windows lines"],
+)
+def test_a_file_may_say_its_encoding(root, tmp_path, content):
+    mine = tmp_path / "mine.py"
+    mine.write_bytes(content)
+    assert {g.state for g in check(1, file=mine, root=root)} == {"solved"}
+
+
+def test_a_byte_order_mark_keeps_the_difficulty(root):
+    stubs = root / "chapter_01_tiny" / "exercises" / "exercises.py"
+    stubs.write_bytes(b"\xef\xbb\xbf" + stubs.read_bytes())
+    assert grade(root)["double"].effort == "difficulty 1/5, 5 minutes"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (SOLVED.encode("gbk"), 2),
+        (SOLVED.replace("2 * x", "'两'").encode("gbk"), 2),
+        (SOLVED.encode("utf-16"), 1),
+        (b"# coding: nonsense\n" + SOLVED.encode(), 1),
+    ],
+    ids=["a comment in GBK", "a text in GBK", "UTF-16", "an unknown name"],
+)
+@pytest.mark.parametrize("name", ["mine.py", "exercises.py"])
+def test_another_encoding_is_one_sentence(root, tmp_path, content, line, name):
+    mine = tmp_path / "mine.py"
+    if name == "exercises.py":
+        mine = root / "chapter_01_tiny" / "exercises" / name
+    mine.write_bytes(content)
+    text = report(check(1, file=mine, root=root), name)
+    assert text == (
+        f"{name} line {line}: not UTF-8: save the file as UTF-8, or name its encoding in the first "
+        f"line:  # -*- coding: gbk -*-\n\n0 of 2 solved ({name})"
+    )
