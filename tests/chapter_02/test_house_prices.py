@@ -193,6 +193,37 @@ def test_the_mlp_beats_the_linear_models_where_the_truth_bends(tmp_path):
     assert models["mlp"]["folds_better_than_ridge"] == 3
 
 
+SMALL = ["--seeds", "1", "--folds", "2", "--epochs", "1", "--hidden_dim", "4"]
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_a_table_as_an_office_writes_it(tmp_path, capsys):
+    """Semicolons, decimal commas, gaps in words, dollars and Chinese in names, one odd cell."""
+    target, path = "\u4ef7\u683c ($) / m^2 $\\frac", tmp_path / "\u8868 $a_{.csv"
+    lines = [f"area;town;{target}"]
+    lines += [f"{k},5;{'north' if k % 3 else 'N/A'};{1000 + 7 * k},25" for k in range(40)]
+    lines[5], lines[9] = "n/a;north;1.250,5", "unknown;north;1300"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    code, folder = run_command(tmp_path, "--csv", str(path), "--target", target, *SMALL)
+    out = capsys.readouterr().out
+    assert code == 0 and "40 rows, 1 numeric and 1 categorical columns" in out
+    assert "note: the columns are separated by ';'." in out
+    assert "note: column 'area', not finite numbers: 1, such as 'unknown' in data row 9" in out
+    assert (folder / "house_prices_csv_folds.png").is_file()
+
+
+def test_a_figure_that_fails_does_not_cost_the_results(tmp_path, monkeypatch):
+    def broken(*args):
+        raise ValueError("no figure")
+
+    monkeypatch.setattr(hp, "plot_predictions", broken)
+    path = write_csv(tmp_path / "houses.csv", 20)
+    with pytest.raises(ValueError, match="no figure"):
+        run_command(tmp_path, "--csv", str(path), "--target", "price", *SMALL)
+    folder = tmp_path / "out" / "chapter_02_nn_basics_mlp" / "house_prices-t"
+    assert load_models(folder, "house_prices_csv")[1]["metrics"]["rows"] == 20
+
+
 def test_default_data_beats_the_median(quick_run):
     done = quick_run("chapter_02_nn_basics_mlp/house_prices.py")
     assert done.returncode == 0, done.stderr
