@@ -477,8 +477,8 @@ print(f"averaged {100 * averaged['accuracy']:.1f}% (guessing: 10.0%)")
 # 4. Section 4: use SGD (`momentum=0.9`, `highest=10.0`). The two vertical lines are now a factor of ten apart. Which
 #    one do you trust, and how could you check it?
 # 5. Section 7: replace weight decay by `small_mlp(dropout=0.5)`, then by `classification_loss(0.2)`.
-# 6. Section 9: remove `ema` from the resumed run only, or change its `total_steps`. What does the checkpoint take over,
-#    and what does it not?
+# 6. Section 9: remove `ema` from the resumed run only, or change its `total_steps` or its learning rate. Which rule is
+#    named, and what would have gone wrong without that check?
 #
 # Then do the exercises (`chapter_03_optimization_regularization/exercises/exercises.py`, checked by
 # `python -m course check 3`).
@@ -490,6 +490,6 @@ print(f"averaged {100 * averaged['accuracy']:.1f}% (guessing: 10.0%)")
 # 3. 第 3 节：找一列梯度，使 Adam 的某一步比学习率还长（例如在许多个 0 之后……）。若取 `betas=(0.9, 0.9)`，则不存在这样的梯度：为什么？
 # 4. 第 4 节：改用 SGD（`momentum=0.9`，`highest=10.0`）。两条竖线现在相差约十倍。你相信哪一条？怎样检验？
 # 5. 第 7 节：把权重衰减换成 `small_mlp(dropout=0.5)`，再换成 `classification_loss(0.2)`。
-# 6. 第 9 节：只在恢复的那次运行中去掉 `ema`，或改变它的 `total_steps`。检查点接管了什么，又没有接管什么？
+# 6. 第 9 节：只在恢复的那次运行中去掉 `ema`，或改变它的 `total_steps` 或学习率。程序指出了哪一条规则？如果不作这项检查，会出什么问题？
 #
 # 然后做练习（`chapter_03_optimization_regularization/exercises/exercises.py`，用 `python -m course check 3` 检查）。

@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--models", nargs="+", choices=MODELS, default=list(COMPARED))
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
     group.add_argument("--lr", type=cli.positive_float, help="for every network, to search one")
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["models", "seeds"])
     return parser
 
 

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--lr", type=cli.positive_float, default=0.05, help="highest learning rate")
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["seeds"])
     return parser
 
 

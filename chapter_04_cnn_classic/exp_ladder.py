@@ -137,7 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
     names = [rung.name for rung in ladder(1)]
     group.add_argument("--rungs", type=rung_names, default=names, help=f"from {','.join(names)}")
     group.add_argument("--lr", type=cli.positive_float, help="for every rung, to search one")
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["rungs", "seeds"])
     return parser
 
 

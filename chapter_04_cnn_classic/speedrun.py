@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--head_lr", type=cli.positive_float, default=Settings.head_lr)
     group.add_argument("--bias_lr", type=cli.positive_float, default=Settings.bias_lr)
     group.add_argument("--use_val", action="store_true", help="train on the validation split too")
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["budgets", "seeds"])
     return parser
 
 

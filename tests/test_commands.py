@@ -34,6 +34,8 @@ def test_scripts_run_as_modules_with_help(chapter: Chapter, help_of_scripts):
     for path, (code, out, err) in answers.items():
         assert code == 0, f"{path} --help: {err[-3000:]}"
         assert "--quick" in out and "examples:" in out, f"{path} --help: {out}"
+        if "--resume" in out:
+            assert "new ones only for" in " ".join(out.split()), f"{path}: --resume of what?"
 
 
 @each_chapter

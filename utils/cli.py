@@ -46,6 +46,12 @@ __all__ = [
     "run",
 ]
 
+# What a resumed run may change: where it is computed, and of a training how long and how.
+PLACE_OPTIONS = ("resume", "device", "threads", "data_dir", "publish", "log_level")
+TRAINING_OPTIONS = (
+    "epochs", "seeds", "patience", "save_every", "precision", "compile", "tensorboard",
+)  # fmt: skip
+
 # Errors of the disk, not of the program: reported in a sentence.
 DISK_ERRORS = {
     errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG,
@@ -122,22 +128,35 @@ def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentPa
     return parser
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    """Options of scripts whose long training goes through chapter 3's `fit`."""
+def add_training_options(parser: argparse.ArgumentParser, free: Sequence[str] = ()) -> None:
+    """Options of scripts whose long training goes through chapter 3's `fit`; last of all options.
+
+    free: what --resume may change besides TRAINING_OPTIONS, see `add_resume_option`.
+    """
     group = parser.add_argument_group("long training")
-    add_resume_option(group, "last.pth")
     group.add_argument("--compile", action="store_true", help="compile the model (torch.compile)")
     group.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
+    known = [action.dest for action in parser._actions]
+    free = [*free, *(name for name in TRAINING_OPTIONS if name in known)]
+    add_resume_option(group, "last.pth", free)
 
 
-def add_resume_option(group: argparse._ArgumentGroup, what: str = "finished rows") -> None:
-    """--resume, for scripts that go on from the last.pth or the logged rows of a stopped run."""
-    group.add_argument(
-        "--resume",
-        type=path,
-        metavar="RUN_FOLDER",
-        help=f"go on from this run's {what}, with its options; those given here come first",
+def add_resume_option(
+    group: argparse._ArgumentGroup, what: str = "finished rows", free: Sequence[str] | None = None
+) -> None:
+    """--resume, for scripts that go on from the last.pth or the logged rows of a stopped run.
+
+    free: the options that take effect when they are given anew beside it. Any other is refused by
+    name: a run has one batch size, and run.json says which. None: the script takes all of them.
+    """
+    words = f"go on from this run's {what}, with its options"
+    anew = "those given here come first"
+    if free is not None:
+        anew = f"new ones only for {', '.join(f'--{name}' for name in free)}"
+    action = group.add_argument(
+        "--resume", type=path, metavar="RUN_FOLDER", help=f"{words}; {anew}"
     )
+    action.free = None if free is None else {*free, *PLACE_OPTIONS}
 
 
 def run(
@@ -168,8 +187,7 @@ def _run(
     current = None
     try:
         if getattr(args, "resume", None):
-            words = _overridden(_recorded_words(args.resume, script), words)
-            args = parser.parse_args(words)
+            args, words = _resumed(parser, args.resume, script, words)
         _prepare(args, uses_torch)
         current = Run.start(args, script, argv=words)
         body(args, current)
@@ -180,6 +198,8 @@ def _run(
         print(f"{parser.prog}: {error.advice(_choices(parser, 'dataset'))}", file=sys.stderr)
         return 2
     except UserError as error:
+        if current is not None:
+            current.withdraw()
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -210,6 +230,30 @@ def _resume_hint(current: Run | None) -> str:
     return f" Go on with: python {current.script_path} --resume {shlex.quote(str(current.folder))}"
 
 
+def _resumed(
+    parser: argparse.ArgumentParser, folder: str, script: str, words: list[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a resumed run, and its words; UserError names an option that cannot change."""
+    recorded = _recorded_words(folder, script)
+    merged = _overridden(recorded, words)
+    before, args = parser.parse_args(recorded), parser.parse_args(merged)
+    free = next(action.free for action in parser._actions if action.dest == "resume")
+    for name, value in vars(args).items():
+        if free is not None and name not in free and value != getattr(before, name):
+            old, new = (_shown(option) for option in (getattr(before, name), value))
+            raise UserError(
+                f"--resume {folder}: --{name} was {old} in that run, not {new}; "
+                "leave it out, or start a new run without --resume."
+            )
+    return args, _overridden(merged, [], drop="--resume")
+
+
+def _shown(value: object) -> str:
+    if value is None or value is False:
+        return "not given"
+    return "given" if value is True else str(value)
+
+
 def _recorded_words(folder: str, script: str) -> list[str]:
     """The command-line words that started the run in `folder`."""
     record = Path(folder) / "run.json"
@@ -222,7 +266,7 @@ def _recorded_words(folder: str, script: str) -> list[str]:
     return facts["argv"]
 
 
-def _overridden(words: list[str], later: list[str]) -> list[str]:
+def _overridden(words: list[str], later: list[str], drop: str = "") -> list[str]:
     """The words of both commands, but each option only once: as it was given last."""
     options: dict[str, list[str]] = {}
     name = ""
@@ -231,6 +275,7 @@ def _overridden(words: list[str], later: list[str]) -> list[str]:
             name = word.partition("=")[0]
             options[name] = []
         options.setdefault(name, []).append(word)
+    options.pop(drop, None)
     return [word for group in options.values() for word in group]
 
 

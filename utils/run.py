@@ -28,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 from utils.checkpoint import save_checkpoint
 from utils.file_io_util import (
     append_jsonl,
+    atomic_write,
     human_bytes,
     new_folder,
     plain,
+    read_json,
     read_jsonl,
     writable_folder,
     write_json,
@@ -82,6 +84,7 @@ class Run:
         self.started = time.perf_counter()
         self.files: list[str] = []
         self.finished = False
+        self.replaced: tuple[str, dict[Path, int]] | None = None  # see _begin_again
 
     @classmethod
     def start(cls, args: argparse.Namespace, script: str, argv: list[str]) -> Run:
@@ -91,17 +94,38 @@ class Run:
         """
         path = Path(script).resolve()
         if getattr(args, "resume", None):
-            return cls(args, path, Path(args.resume), argv)
+            again = cls(args, path, Path(args.resume), argv)
+            again._begin_again()
+            return again
         name = args.run_name or time.strftime("%Y%m%d-%H%M%S")
         folder = Path(args.output_dir) / chapter_folder(path).name / f"{path.stem}-{name}"
         if is_main_process():
             if args.run_name is None:
                 folder = new_folder(folder)  # others may start in the same second
             writable_folder(folder)
-            for stale in ("metrics.jsonl", "last.pth", "best.pth"):
-                (folder / stale).unlink(missing_ok=True)
+            for stale in ("metrics.jsonl", "last.pth", "best.pth"):  # of an older run, its seeds'
+                for old in [*folder.rglob(stale)]:
+                    old.unlink()
             write_json(folder / "run.json", {"script": path.name, "argv": argv})
         return cls(args, path, folder, argv)
+
+    def _begin_again(self) -> None:
+        """The words of a resumed run into run.json, where the next resume looks for them."""
+        record = self.folder / "run.json"
+        if is_main_process() and read_json(record)["argv"] != self.argv:
+            self.replaced = record.read_text(encoding="utf-8"), self._written()
+            write_json(record, {"script": self.script.name, "argv": self.argv})
+
+    def withdraw(self) -> None:
+        """The run was refused: if it has done nothing yet, run.json is again as it was."""
+        if self.replaced is not None and self._written() == self.replaced[1]:
+            with atomic_write(self.folder / "run.json") as file:
+                file.write(self.replaced[0])
+
+    def _written(self) -> dict[Path, int]:
+        """When each file of the folder was written, run.json left out."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return {path: path.stat().st_mtime_ns for path in files if path.name != "run.json"}
 
     @property
     def quick(self) -> bool:

@@ -94,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--epochs", type=cli.positive_int, default=3)
     group.add_argument("--batch_size", type=cli.positive_int, default=32)
     add_optimizer_options(group)
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["switches", "seeds"])
     return parser
 
 

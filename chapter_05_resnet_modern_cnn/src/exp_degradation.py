@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--seeds", type=cli.positive_int, default=1)
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
     add_optimizer_options(group)
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["depths", "seeds"])
     return parser
 
 

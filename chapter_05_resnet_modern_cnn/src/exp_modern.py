@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--batch_size", type=cli.positive_int, default=32)
     group.add_argument("--lr", type=cli.positive_float, help="for every network (default: RATES)")
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.05)
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["models", "seeds", "latency_threads"])
     return parser
 
 

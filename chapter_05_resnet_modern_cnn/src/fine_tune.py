@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     help_text = "layerwise: a stage's rate is the next one's divided by this"
     group.add_argument("--factor", type=cli.positive_float, default=transfer.FACTOR, help=help_text)
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.01)
-    cli.add_resume_option(group)
+    cli.add_resume_option(group, free=["methods", "labels", "seeds"])
     return parser
 
 

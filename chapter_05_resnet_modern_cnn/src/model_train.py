@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--schedule", choices=recipes.SCHEDULES, default="one_cycle")
     group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
     group.add_argument("--augment", help='"none" or as in chapter 4 (default: by data set)')
-    cli.add_training_options(parser)
+    cli.add_training_options(parser, free=["model_type"])
     return parser
 
 
