@@ -26,6 +26,7 @@ Command: python chapter_04_cnn_classic/demo_augmentation.py    a picture of each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -100,11 +101,21 @@ def build(names: str, fill: float | Sequence[float] = 0.5) -> Compose:
         if name not in _MAKERS:
             raise ValueError(f"unknown augmentation {name!r}; there are {', '.join(NAMES)}")
         try:
-            number = None if not strength else float(strength)
-        except ValueError:
-            raise ValueError(f"{word!r}: {strength!r} is not a number") from None
-        ops.append(_MAKERS[name](number, fill))
+            number = _finite(strength) if strength else None
+            ops.append(_MAKERS[name](number, fill))
+        except ValueError as error:
+            raise ValueError(f"{word!r}: {error}") from None
     return Compose(ops)
+
+
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a number")
+    return number
 
 
 def _side(number: float | None, default: float) -> int | float:

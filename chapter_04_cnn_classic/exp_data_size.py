@@ -33,9 +33,9 @@ import torch
 from torch import Tensor
 
 from chapter_02_nn_basics_mlp.tabular import is_constant
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
+from chapter_04_cnn_classic.image_tasks import ImageTask, augmentation_for, load_task
 from chapter_04_cnn_classic.model import build_model
-from chapter_04_cnn_classic.recipe import Recipe, accuracy, train
+from chapter_04_cnn_classic.recipe import Recipe, accuracy, augmentations, train
 from utils import cli, plotting
 from utils.run import Run, table
 from utils.seed import generator
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("experiment").add_argument
     add("--dataset", default="digits", help="data set, as in `python -m utils.datasets list`")
     add("--sizes", type=cli.positive_int, nargs="+", default=SIZES, help="training pictures")
-    add("--augment", default="crop:1", help="operations of the augmented runs")
+    add("--augment", type=augmentations, default="crop:1", help="operations of the augmented runs")
     add("--steps", type=cli.positive_int, default=600, help="optimiser steps of every run")
     add("--batch_size", type=cli.positive_int, default=32, help="pictures a step")
     add("--lr", type=cli.positive_float, default=4e-3, help="highest learning rate")
@@ -200,6 +200,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     sizes = sorted({min(size, len(task.train[1])) for size in args.sizes})
     if sizes[0] < len(task.classes):
         raise cli.UserError(f"--sizes must be at least {len(task.classes)}, a picture a class.")
+    augmentation_for(task, args.augment)  # before the first, plain training
     seeds = [args.seed + s for s in range(args.seeds)]
     cases = {PLAIN: "", AUGMENTED: args.augment}
     accuracies = {kind: np.zeros((len(seeds), len(sizes))) for kind in cases}

@@ -24,6 +24,7 @@ from chapter_03_optimization_regularization.mixing import cutmix_transform, mixu
 from chapter_04_cnn_classic import augmentation
 from utils import datasets
 from utils.datasets.images import DRAWN, spread
+from utils.errors import UserError
 
 Examples = tuple[Tensor, Tensor]
 COPIES = {
@@ -130,6 +131,19 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
+def augmentation_for(task: ImageTask, names: str) -> augmentation.Compose:
+    """The operations, tried on one picture: UserError before any training if they do not suit."""
+    side = task.image_size
+    try:
+        change = augmentation.build(names)
+        change(to_pixels(task.train[0][:1]), torch.Generator())
+        if any(isinstance(op, augmentation.Cutout) and op.size >= 2 * side for op in change.ops):
+            raise ValueError(f"a square of twice the side hides pictures of {side} x {side} whole")
+    except ValueError as error:
+        raise UserError(f"--augment {names} does not suit {task.name}: {error}.") from None
+    return change
+
+
 def train_batches(
     task: ImageTask, batch_size: int, seed: int, augment: str = "", mix: str = ""
 ) -> Batches:
@@ -138,7 +152,7 @@ def train_batches(
     `augment`: names for `augmentation.build`, such as "flip,crop". With `mix` the labels become
     probabilities (B, classes).
     """
-    change = augmentation.build(augment)
+    change = augmentation_for(task, augment)
     blend = MIXES[mix](1.0, len(task.classes)) if mix else None
 
     def transform(batch: Examples, generator: torch.Generator) -> Examples:

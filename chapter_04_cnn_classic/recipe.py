@@ -11,6 +11,7 @@ make one, change one field with `dataclasses.replace`, and publish it beside the
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,20 @@ from chapter_03_optimization_regularization import schedulers
 from chapter_03_optimization_regularization.optimization_choices import MuonWithAdamW
 from chapter_03_optimization_regularization.regularization import EMA
 from chapter_03_optimization_regularization.training import History, classification_loss, fit
+from chapter_04_cnn_classic.augmentation import build
 from chapter_04_cnn_classic.image_tasks import ImageTask, eval_batches, train_batches
 from utils.device import autocast
 from utils.modes import evaluating
+
+
+def augmentations(text: str) -> str:
+    """Type of --augment: "flip,crop:4" as it is, "none" as "", checked when the command is read."""
+    names = "" if text == "none" else text
+    try:
+        build(names)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return names
 
 
 @dataclass(frozen=True)

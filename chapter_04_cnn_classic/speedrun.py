@@ -34,7 +34,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.speedrun_network import SpeedNet
-from chapter_04_cnn_classic.speedrun_training import Settings, accuracy, predict, train
+from chapter_04_cnn_classic.speedrun_training import (
+    Settings,
+    accuracy,
+    check_settings,
+    predict,
+    train,
+)
 from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.device import pick_precision
@@ -105,6 +111,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if task.channels != 3:
         raise UserError("the speedrun's first layer reads colour pictures.")
     precision = pick_precision(torch.device("cpu"), args.precision, convolutions=True)
+    for epochs in args.budgets:  # all of them before the first training
+        check_settings(task, settings_of(args, epochs), args.use_val)
     rows = []
     for epochs in args.budgets:
         settings = settings_of(args, epochs)
@@ -189,13 +197,14 @@ def rate(settings: Settings, task: ImageTask, seconds: float, use_val: bool) -> 
     A backward pass of a convolution costs about two forward passes: one for the gradient of its
     input, one for that of its weights.
     """
-    model, forward = SpeedNet(settings.widths, len(task.classes)), {}
-    for size in (settings.small_size, task.image_size):
+    model, forward = SpeedNet(settings.widths, len(task.classes)).eval(), {}
+    small = min(settings.small_size, task.image_size) if settings.small_share else task.image_size
+    for size in (small, task.image_size):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(torch.zeros(1, 3, size, size))
         forward[size] = counter.get_total_flops()
     share = settings.small_share
-    mean = share * forward[settings.small_size] + (1 - share) * forward[task.image_size]
+    mean = share * forward[small] + (1 - share) * forward[task.image_size]
     pictures = settings.epochs * (len(task.train[1]) + use_val * len(task.val[1]))
     total = 3 * mean * pictures
     return {

@@ -28,6 +28,7 @@ from chapter_04_cnn_classic.augmentation import RandomCrop
 from chapter_04_cnn_classic.image_tasks import ImageTask, standardize, to_pixels
 from chapter_04_cnn_classic.speedrun_network import MatrixConv2d, SpeedNet
 from utils.device import autocast
+from utils.errors import UserError
 from utils.modes import evaluating
 from utils.progress import progress
 from utils.seed import generator
@@ -56,6 +57,29 @@ class Settings:
     momentum: float = 0.85
     label_smoothing: float = 0.2
     whiten_bias_epochs: int = 3
+
+
+def check_settings(task: ImageTask, settings: Settings, use_val: bool) -> None:
+    """UserError for settings that train nothing, or leave nothing of a picture."""
+    rows = len(task.train[1]) + use_val * len(task.val[1])
+    if rows < settings.batch_size:
+        raise UserError(
+            f"a batch of {settings.batch_size} pictures cannot be had from {rows} of {task.name}; "
+            f"use a --batch_size of at most {rows}."
+        )
+    batches = rows // settings.batch_size
+    if round(settings.epochs * batches) < 1:
+        raise UserError(
+            f"--budgets {settings.epochs:g}: with {batches} batches an epoch that is no training "
+            f"step; use {1 / batches:.2g} or more."
+        )
+    halvings = len(settings.widths)
+    sizes = [task.image_size, *([settings.small_size] if settings.small_share else [])]
+    if min(sizes) <= 2**halvings:  # the first layer takes a pixel, each block halves what is left
+        raise UserError(
+            f"nothing is left of {min(sizes)} pixels that {halvings} blocks halve; use a "
+            f"--small_size of {2**halvings + 1} or more, or fewer --widths."
+        )
 
 
 class SpeedData:

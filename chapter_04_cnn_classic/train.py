@@ -27,7 +27,7 @@ from torch import Tensor
 from chapter_03_optimization_regularization.training import History
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic import train_figures
-from chapter_04_cnn_classic.augmentation import NAMES, build
+from chapter_04_cnn_classic.augmentation import NAMES
 from chapter_04_cnn_classic.image_tasks import (
     MIXES,
     ImageTask,
@@ -36,7 +36,7 @@ from chapter_04_cnn_classic.image_tasks import (
     majority_accuracy,
 )
 from chapter_04_cnn_classic.model import MODELS, build_model, load_model
-from chapter_04_cnn_classic.recipe import Recipe
+from chapter_04_cnn_classic.recipe import Recipe, augmentations
 from utils import cli, datasets
 from utils.errors import UserError
 from utils.run import Run, table
@@ -79,16 +79,6 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--mix", choices=["none", *MIXES], default="none", help="mixed pictures")
     cli.add_training_options(parser)
     return parser
-
-
-def augmentations(text: str) -> str:
-    """ "flip,crop:4" as it is, "none" as "", checked when the command is read."""
-    names = "" if text == "none" else text
-    try:
-        build(names)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return names
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:

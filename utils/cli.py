@@ -57,6 +57,14 @@ DISK_ERRORS = {
     errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG,
 }  # fmt: skip
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "storage size calculation overflowed",
+    "maximum allowed dimension exceeded",
+    "array is too big",
+)
+
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
     """Keeps the docstring's line breaks; adds each default that is not None or an off switch."""
@@ -74,6 +82,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
 
 
+# No option means more than this; what is larger would overflow further down.
+LARGEST = {int: 2**53, float: 1e30}
+
+
 def _number(kind: type, description: str, accept: Callable[[float], bool]) -> Callable:
     def parse(text: str):
         try:
@@ -83,6 +95,8 @@ def _number(kind: type, description: str, accept: Callable[[float], bool]) -> Ca
             wanted = False
         if not wanted:
             raise argparse.ArgumentTypeError(f"{text!r} is not {description}")
+        if value > LARGEST[kind]:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {LARGEST[kind]:g}")
         return value
 
     return parse
@@ -205,12 +219,24 @@ def _run(
     except KeyboardInterrupt:
         print(f"\n{parser.prog}: stopped by Ctrl-C.{_resume_hint(current)}", file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if not is_out_of_memory(error):
+            raise
+        advice = "make the network, the batch or the data smaller"
+        print(f"{parser.prog}: there is not enough memory for this; {advice}.", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         place = f" ({error.filename})" if error.filename else ""
         print(f"{parser.prog}: cannot write{place}: {error.strerror}.", file=sys.stderr)
         return 2
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an array was too large, in the words of PyTorch (CPU, GPU) or NumPy."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or any(text in words for text in OUT_OF_MEMORY)
 
 
 def _choices(parser: argparse.ArgumentParser, option: str) -> Sequence[str] | None:

@@ -27,9 +27,8 @@ from torch.nn import functional as F
 
 from chapter_03_optimization_regularization.training import History
 from chapter_04_cnn_classic import recipe as recipes
-from chapter_04_cnn_classic.augmentation import build as check_augmentation
 from chapter_04_cnn_classic.image_tasks import facts_of, train_batches
-from chapter_04_cnn_classic.recipe import Recipe
+from chapter_04_cnn_classic.recipe import Recipe, augmentations
 from chapter_05_resnet_modern_cnn.src import baselines
 from chapter_05_resnet_modern_cnn.src import comparison_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_DEPTHS, DEEP
@@ -72,7 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_optimizer_options(group)
     group.add_argument("--schedule", choices=recipes.SCHEDULES, default="one_cycle")
     group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
-    group.add_argument("--augment", help='"none" or as in chapter 4 (default: by data set)')
+    help_text = '"none" or as in chapter 4 (default: by data set)'
+    group.add_argument("--augment", type=augmentations, help=help_text)
     cli.add_training_options(parser, free=["model_type"])
     return parser
 
@@ -119,8 +119,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
 def recipe_of(args: argparse.Namespace, epochs: int) -> Recipe:
     """The settings of the command, with the data set's defaults where it is silent."""
     augment = preset(args.dataset).augment if args.augment is None else args.augment
-    augment = "" if augment == "none" else augment
-    check_augmentation(augment)
     return Recipe(
         epochs=args.epochs or epochs,
         batch_size=args.batch_size,

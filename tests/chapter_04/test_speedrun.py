@@ -1,6 +1,6 @@
 """The parts of the speedrun, and the ladder's rule of one change at a time."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
@@ -12,6 +12,7 @@ from chapter_04_cnn_classic import speedrun_training as speedrun
 from chapter_04_cnn_classic.image_tasks import load_task, standardize, to_pixels
 from chapter_04_cnn_classic.speedrun_network import SpeedNet, identity_kernel, whitening_filters
 from chapter_04_cnn_classic.speedrun_training import Settings, SpeedData, views_of
+from utils.errors import UserError
 from utils.file_io_util import read_json, read_jsonl
 
 SETTINGS = Settings(epochs=2, batch_size=8, widths=(8, 8, 8))
@@ -153,3 +154,65 @@ def test_the_operations_of_a_training_are_counted(task):
     assert found["millions_a_picture"] * 1e6 == pytest.approx(forward)
     assert found["trillions"] * 1e12 == pytest.approx(3 * 2 * 40 * forward)
     assert found["billions_a_second"] * 1e9 == pytest.approx(2 * 40 * forward)
+
+
+# --- settings that train nothing, or leave nothing of a picture ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0.01}, "--budgets 0.01: with 4 batches an epoch that is no training step"),
+        ({"epochs": 0.1}, "use 0.25 or more"),
+        ({"batch_size": 41}, "a batch of 41 pictures cannot be had from 40"),
+        ({"small_size": 8, "widths": (8,) * 6}, "nothing is left of 8 pixels that 6 blocks halve"),
+        ({"small_size": 8}, "--small_size of 9 or more"),
+        ({"small_size": 1, "widths": (8,)}, "nothing is left of 1 pixels"),
+        ({"small_share": 0.0, "widths": (8,) * 5}, "nothing is left of 32 pixels"),
+    ],
+)
+def test_settings_that_train_nothing_are_refused(task, changes, words):
+    settings = replace(Settings(epochs=1, batch_size=10, widths=(8, 8, 8)), **changes)
+    with pytest.raises(UserError, match=words):
+        speedrun.check_settings(task, settings, use_val=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0.13},  # rounds to one step
+        {"batch_size": 40},
+        {"small_size": 9},
+        {"small_size": 8, "small_share": 0.0},  # not used
+        {"small_size": 8, "widths": (8, 8)},
+    ],
+)
+def test_the_least_settings_that_pass_do_train(task, changes):
+    settings = replace(Settings(epochs=1, batch_size=10, widths=(8, 8, 8)), **changes)
+    speedrun.check_settings(task, settings, use_val=False)
+    model = speedrun.train(task, settings, 0, False, "fp32")
+    assert model.blocks[0][2].num_batches_tracked >= 1  # BatchNorm counts the steps
+    found = speedrun_script.rate(settings, task, seconds=1.0, use_val=False)
+    assert found["trillions"] > 0
+
+
+@pytest.mark.parametrize(
+    "words", [["--budgets", "4,0.001"], ["--batch_size", "999999"], ["--widths", "8,8,8,8,8,8"]]
+)
+def test_speedrun_refuses_before_the_first_training(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(speedrun_script, "race", lambda *args: pytest.fail("it trains"))
+    small = load_task("shapes", limit=40)
+    monkeypatch.setattr(speedrun_script, "load_task", lambda *args, **options: small)
+    words = ["--dataset", "shapes", "--output_dir", str(tmp_path), "--batch_size", "10", *words]
+    assert speedrun_script.main(words) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message and len(message.strip().splitlines()) == 1
+
+
+def test_small_pictures_larger_than_the_pictures_are_not_counted_as_larger(task):
+    """They are never enlarged: neither in the training nor in its count of operations."""
+    settings = Settings(epochs=2, widths=(8, 8, 8), small_size=64)
+    same = replace(settings, small_size=32)
+    assert speedrun_script.rate(settings, task, 3.0, False) == speedrun_script.rate(
+        same, task, 3.0, False
+    )

@@ -201,6 +201,13 @@ def test_missing_cifar_names_the_embedded_set(tmp_path, capsys, monkeypatch):
         (["--dataset", "digits", "--model", "lenet5"], "at least 12 px"),
         (["--dataset", "digits", "--model", "nin", "--widths", "4"], "--widths is for simple_cnn"),
         (["--dataset", "digits", "--augment", "blur"], "blur"),
+        (["--dataset", "digits", "--augment", "crop:8"], "padding 8 needs pictures larger than 8"),
+        (["--dataset", "digits", "--augment", "cutout:16"], "hides pictures of 8 x 8 whole"),
+        (["--dataset", "digits", "--augment", "crop:inf"], "'inf' is not a number"),
+        (["--dataset", "digits", "--augment", "crop:nan"], "'nan' is not a number"),
+        (["--dataset", "digits", "--augment", "cutout:1e999"], "'1e999' is not a number"),
+        (["--dataset", "digits", "--augment", "jitter:-1"], "'jitter:-1'"),
+        (["--dataset", "digits", "--augment", "erase:2"], "'erase:2': p must lie between"),
     ],
 )
 def test_choices_that_do_not_fit_are_one_sentence(words, expected, tmp_path, capsys):

@@ -117,6 +117,52 @@ def test_a_defect_of_ours_keeps_its_traceback(tmp_path):
         make_script(tmp_path, defect)()
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (cli.positive_int, "1e3"),
+        (cli.positive_int, "99999999999999999999"),
+        (cli.positive_int, "9" * 400),
+        (cli.int_from(2), "1"),
+        (cli.int_from(2), "9" * 400),
+        (cli.non_negative_int, "-1"),
+        (cli.positive_float, "1e999"),
+        (cli.positive_float, "1e300"),
+        (cli.positive_float, "nan"),
+        (cli.non_negative_float, "1e31"),
+        (cli.fraction, "nan"),
+    ],
+)
+def test_absurd_numbers_are_refused_when_the_command_is_read(kind, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=text[:20]):
+        kind(text)
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: torch.empty(2**52),
+        lambda: torch.empty(2**40, 2**40),
+        lambda: np.empty(2**52),
+        lambda: np.empty((2**40, 2**40)),
+        lambda: np.empty(2**70),
+    ],
+)
+def test_too_little_memory_is_one_sentence(tmp_path, capsys, allocate):
+    assert make_script(tmp_path, lambda args, run: allocate())() == 2
+    message = capsys.readouterr().err
+    assert "there is not enough memory" in message and len(message.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_other_errors_of_the_same_kind_keep_their_traceback(tmp_path, kind):
+    def defect(args, run):
+        raise kind("shapes differ")
+
+    with pytest.raises(kind, match="shapes differ"):
+        make_script(tmp_path, defect)()
+
+
 def test_unwritable_output_folder(tmp_path, capsys):
     (tmp_path / "outputs").write_text("a file where the folder should be", encoding="utf-8")
     assert make_script(tmp_path, lambda args, run: None)() == 2
