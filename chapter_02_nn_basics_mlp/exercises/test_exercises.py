@@ -4,21 +4,25 @@ Each function takes the learner's module `ex` and compares with autograd, `torch
 the definition. Messages say in words what is likely to be wrong.
 """
 
+import itertools
 import math
 
 import torch
 import torch.nn.functional as F
 
+from utils.grading import alike, because, check_order
 
-def same(result, expected, words, tolerance=1e-9):
-    """`result` has the shape and, up to rounding, the numbers of `expected`."""
+
+def same(result, expected, words, tolerance=1e-9, mistakes=()):
+    """`result` has the shape and the numbers of `expected`; `mistakes`: pairs (reason, value)."""
     assert result is not None, f"{words}: got None; is the `return` missing?"
     assert isinstance(result, torch.Tensor), f"{words}: a tensor is expected, not {result!r}"
+    why = because(result, expected, [reason for reason, value in mistakes if alike(result, value)])
     assert result.shape == expected.shape, (
-        f"{words}: expected the shape {tuple(expected.shape)}, got {tuple(result.shape)}"
+        f"{words}: expected the shape {tuple(expected.shape)}, got {tuple(result.shape)}{why}"
     )
     assert torch.allclose(result.to(expected.dtype), expected, rtol=tolerance, atol=tolerance), (
-        f"{words}: expected {short(expected)}, got {short(result)}"
+        f"{words}: expected {short(expected)}, got {short(result)}{why}"
     )
 
 
@@ -45,9 +49,12 @@ def test_linear_backward(ex):
             expected = torch.autograd.grad(
                 F.linear(x, weight, bias), (x, weight, bias), grad_output
             )
+            check_order(result, expected, "(dx, dW, db)", where)
             check_batch_sum(result[1], expected[1], leading, where)
+            samples = max(math.prod(leading), 1)
             for name, ours, right in zip(("dx", "dW", "db"), result, expected, strict=True):
-                same(ours, right, f"{where}: {name}")
+                mean = [("this is the mean over the samples; it is the sum", right / samples)]
+                same(ours, right, f"{where}: {name}", mistakes=mean if name == "db" else ())
 
 
 def check_batch_sum(dw, expected, leading, where):
@@ -73,6 +80,11 @@ def test_dropout_forward(ex):
     assert y is not None, "dropout_forward returned None: is the `return` missing?"
     assert bool((x == 1).all()), "x was changed in place: make a new tensor"
     assert y.shape == x.shape, f"x has the shape {tuple(x.shape)}, the output {tuple(y.shape)}"
+    for dim, name in ((0, "columns"), (1, "rows")):
+        share = (y == 0).double().mean(dim)
+        assert not bool(((share == 0) | (share == 1)).any()), (
+            f"whole {name} are dropped together: draw a random number for each element"
+        )
     zeros = (y == 0).double().mean().item()
     assert abs(zeros - 0.3) < 0.01, f"p = 0.3, but {zeros:.0%} of the elements are 0" + (
         " (p is the probability to drop, not to keep)" if abs(zeros - 0.7) < 0.01 else ""
@@ -82,11 +94,6 @@ def test_dropout_forward(ex):
         f"p = 0.3: a surviving 1 became {scale:.4f}; it has to become 1 / (1 - p) = 1.4286, so "
         "that the expectation stays 1 and evaluation needs no correction"
     )
-    for dim, name in ((0, "columns"), (1, "rows")):
-        share = (y == 0).double().mean(dim)
-        assert not bool(((share == 0) | (share == 1)).any()), (
-            f"whole {name} are dropped together: draw a random number for each element"
-        )
     again = ex.dropout_forward(x, 0.3, True, torch.Generator().manual_seed(0))
     assert torch.equal(y, again), "equal generators give different masks: pass `generator` to rand"
     other = ex.dropout_forward(x, 0.3, True, torch.Generator().manual_seed(1))
@@ -96,6 +103,8 @@ def test_dropout_forward(ex):
 
 def check_dropout_edges(ex):
     x = normal(4, 5)
+    single = ex.dropout_forward(x.float(), 0.4, True)
+    assert single.dtype == torch.float32, f"float32 in, {single.dtype} out: keep the dtype"
     for p in (0.0, 0.4, 1.0):
         same(ex.dropout_forward(x, p, False), x, f"evaluation with p = {p}: the output is x itself")
     same(ex.dropout_forward(x, 0.0, True), x, "p = 0 drops nothing")
@@ -116,6 +125,8 @@ def test_standardise(ex):
     assert isinstance(result, tuple) and len(result) == 2, "return a tuple, one tensor per argument"
     assert torch.equal(train, kept), "train was changed in place: make a new tensor"
     mean, std = train.mean(0), train.std(0, correction=0)
+    right = [(part - mean) / std for part in (train, test)]
+    check_order(result, right, "all of them in the order of the arguments, train first")
     ours, seen = result
     assert not torch.allclose(ours, (train - mean) / train.std(0)), (
         "the deviation was taken with 1/(N-1), torch's default: pass correction=0"
@@ -129,8 +140,14 @@ def test_standardise(ex):
         "the test split was given its own mean and deviation: use those of train, or the same "
         "house gets another number in each split"
     )
-    same(ours, (train - mean) / std, "train")
-    same(seen, (test - mean) / std, "test")
+    mistakes = [
+        ("the mean is not subtracted", train / std),
+        ("nothing is divided by the standard deviation", train - mean),
+        ("divide by the standard deviation, not by the variance", (train - mean) / std**2),
+        ("one mean for all columns; each has its own", (train - train.mean()) / std),
+    ]
+    same(ours, right[0], "train", mistakes=mistakes)
+    same(seen, right[1], "test")
     (alone,) = ex.standardise(train)
     same(alone, ours, "train alone")
     constant = torch.tensor([[0.1, 5.0, 1.0]], dtype=torch.float64).repeat(1001, 1)
@@ -149,6 +166,10 @@ def test_kfold_indices(ex):
         pairs = ex.kfold_indices(n, folds, torch.Generator().manual_seed(0))
         assert pairs is not None, "kfold_indices returned None: is the `return` missing?"
         assert len(pairs) == folds, f"{folds} pairs (train, val) are expected, not {len(pairs)}"
+        longer = sum(len(val) - len(train) for train, val in pairs)
+        assert folds == 2 or longer < 0, (
+            f"n = {n}, folds = {folds}: train and val are exchanged: val is the small part"
+        )
         for i, (train, val) in enumerate(pairs):
             where = f"n = {n}, folds = {folds}, fold {i}"
             assert train.dtype == val.dtype == torch.int64, f"{where}: indices are int64 tensors"
@@ -238,11 +259,14 @@ def test_cross_entropy(ex):
 
 
 def check_cross_entropy(ex, logits, targets, smoothing, where):
-    result = ex.cross_entropy(logits.clone(), targets, smoothing)
+    given = logits.clone()
+    result = ex.cross_entropy(given, targets, smoothing)
+    assert torch.equal(given, logits), "the logits were changed in place: make a new tensor"
     assert isinstance(result, tuple) and len(result) == 2, "return the pair (loss, gradient)"
     leaf = logits.clone().requires_grad_()
     expected = F.cross_entropy(leaf, targets, label_smoothing=smoothing)
     (gradient,) = torch.autograd.grad(expected, leaf)
+    check_order(result, (expected, gradient), "(loss, gradient)", where)
     loss, ours = result
     assert isinstance(loss, torch.Tensor) and loss.shape == (), f"{where}: the loss is a 0-d tensor"
     finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(ours).all())
@@ -254,15 +278,34 @@ def check_cross_entropy(ex, logits, targets, smoothing, where):
     assert len(logits) == 1 or not math.isclose(loss.item(), total) or total == 0, (
         f"{where}: this is the sum over the samples; take the mean"
     )
-    hint = ""
-    if smoothing and torch.allclose(loss, F.cross_entropy(logits, targets)):
-        hint = " (smoothing was left out)"
-    same(loss, expected.detach(), f"{where}: loss{hint}", 1e-7)
+    log_p = logits.log_softmax(1)
+    hit = log_p.gather(1, targets[:, None]).mean()
+    others = log_p.sum(1).mean() - hit
+    share = smoothing / max(logits.shape[1] - 1, 1)
+    mistakes = [
+        ("smoothing was left out", -hit),
+        (
+            "smoothing / C goes to every class, the target too",
+            -(1 - smoothing) * hit - share * others,
+        ),
+    ]
+    same(loss, expected.detach(), f"{where}: loss", 1e-7, mistakes)
     if len(logits) > 1 and bool(gradient.any()):
         assert not torch.allclose(ours, gradient * len(logits)), (
             f"{where}: the gradient is too large by B: the loss is a mean, its gradient has a 1/B"
         )
-    same(ours, gradient, f"{where}: gradient", 1e-7)
+    p = logits.softmax(1) / len(logits)
+    hot = F.one_hot(targets, logits.shape[1]) / len(logits)
+    rest = (1 - hot * len(logits)) / len(logits)
+    mistakes = [
+        ("subtract q: this is the softmax alone", p),
+        ("smoothing was left out", p - hot),
+        (
+            "smoothing / C goes to every class, the target too",
+            p - (1 - smoothing) * hot - share * rest,
+        ),
+    ]
+    same(ours, gradient, f"{where}: gradient", 1e-7, mistakes)
 
 
 def test_hinge_network(ex):
@@ -288,14 +331,27 @@ def test_hinge_network(ex):
         assert len(w1) <= len(xs) + 1, (
             f"{where}: {len(w1)} hidden units; one for each point and one for the left side do"
         )
+        check_hinge_order((w1, b1, w2, b2), x, y, left, right, where)
         check_pieces((w1, b1, w2, b2), x, y, left, right, where)
 
 
-def check_pieces(weights, x, y, left, right, where):
-    def network(t):  # (N,) -> (N, H) -> (N,)
-        w1, b1, w2, b2 = weights
-        return torch.relu(t[:, None] * w1 + b1) @ w2 + b2
+def network(weights, t):
+    w1, b1, w2, b2 = weights
+    return torch.relu(t[:, None] * w1 + b1) @ w2 + b2  # (N,) -> (N, H) -> (N,)
 
+
+def check_hinge_order(weights, x, y, left, right, where):
+    """Are the arrays right, but returned in another order?"""
+    t = torch.cat([x[:1] - 1, x, x[-1:] + 1])
+    expected = torch.cat([y[:1] - left, y, y[-1:] + right])
+    orders = itertools.permutations(weights[:3])
+    fits = [alike(network((*order, weights[3]), t), expected) for order in orders]
+    assert fits[0] or not any(fits), (
+        f"{where}: the right values in the wrong order: return (w1, b1, w2, b2)"
+    )
+
+
+def check_pieces(weights, x, y, left, right, where):
     t = torch.linspace(x[0].item(), x[-1].item(), 201, dtype=torch.float64)
     inside = torch.zeros_like(t)
     for k in range(len(x) - 1):
@@ -303,13 +359,13 @@ def check_pieces(weights, x, y, left, right, where):
         line = y[k] + (t - x[k]) * (y[k + 1] - y[k]) / (x[k + 1] - x[k])
         inside = torch.where(on_piece, line, inside)
     steps = torch.tensor([0.5, 2.0, 100.0], dtype=torch.float64)
-    same(network(x), y, f"{where}: at the points themselves")
+    same(network(weights, x), y, f"{where}: at the points themselves")
     if len(x) > 1:
-        same(network(t), inside, f"{where}: between the points")
+        same(network(weights, t), inside, f"{where}: between the points")
     words = f"{where}: to the right of the last point (the slope is the sum of all hinges)"
-    same(network(x[-1] + steps), y[-1] + right * steps, words)
+    same(network(weights, x[-1] + steps), y[-1] + right * steps, words)
     words = f"{where}: to the left of the first point (all hinges that face right are 0 there)"
-    same(network(x[0] - steps), y[0] - left * steps, words)
+    same(network(weights, x[0] - steps), y[0] - left * steps, words)
 
 
 def test_tent_network(ex):

@@ -11,23 +11,25 @@ import warnings
 import torch
 from torch import nn
 
+from utils.grading import because
+
 
 def same(result, expected, words, mistakes=(), tolerance=1e-9):
     """`result` has the shape and the numbers of `expected`; `mistakes`: pairs (reason, value)."""
     assert result is not None, f"{words}: got None; is the `return` missing?"
     assert isinstance(result, torch.Tensor), f"{words}: a tensor is expected, not {result!r}"
-    assert result.shape == expected.shape, (
-        f"{words}: expected the shape {tuple(expected.shape)}, got {tuple(result.shape)}"
-    )
 
     def equal(value):
-        return torch.allclose(result.to(value.dtype), value, rtol=tolerance, atol=tolerance)
+        close = {"rtol": tolerance, "atol": tolerance}
+        return result.shape == value.shape and torch.allclose(
+            result.to(value.dtype), value, **close
+        )
 
-    if equal(expected):
-        return
-    reasons = [reason for reason, value in mistakes if equal(value)]
-    because = f" ({reasons[0]})" if reasons else ""
-    raise AssertionError(f"{words}: expected {short(expected)}, got {short(result)}{because}")
+    why = because(result, expected, [reason for reason, value in mistakes if equal(value)])
+    assert result.shape == expected.shape, (
+        f"{words}: expected the shape {tuple(expected.shape)}, got {tuple(result.shape)}{why}"
+    )
+    assert equal(expected), f"{words}: expected {short(expected)}, got {short(result)}{why}"
 
 
 def close(result, expected, words, mistakes=(), tolerance=1e-9):
@@ -40,8 +42,8 @@ def close(result, expected, words, mistakes=(), tolerance=1e-9):
         for reason, value in mistakes
         if math.isclose(float(result), value, rel_tol=tolerance, abs_tol=tolerance)
     ]
-    because = f" ({reasons[0]})" if reasons else ""
-    raise AssertionError(f"{words}: expected {expected:.6g}, got {float(result):.6g}{because}")
+    why = because(result, expected, reasons)
+    raise AssertionError(f"{words}: expected {expected:.6g}, got {float(result):.6g}{why}")
 
 
 def short(tensor):

@@ -2,7 +2,8 @@
 
 import torch
 
-from chapter_03_optimization_regularization.exercises.grading import normal, same, unchanged
+from chapter_03_optimization_regularization.exercises.grading import normal, same
+from utils.grading import check_order
 
 
 def check_norm_forward(ours, torchs, x, where):
@@ -49,6 +50,7 @@ def check_norm_backward(ours, torchs, x, where):
     torchs.running_mean, torchs.running_var = statistics
     result = ours.backward(grad_y)
     assert isinstance(result, tuple) and len(result) == 3, "backward: return (dx, dweight, dbias)"
+    check_order(result, expected, "(dx, dweight, dbias)", f"{where}: backward")
     reasons = {
         "both": "mean and variance depend on x too: two terms are missing",
         "mean": "the term through the mean is missing",
@@ -73,8 +75,10 @@ def check_norm_evaluation(ours, torchs, x, where):
     batch = ours.weight * (x - x.mean(0)) / (x.var(0, correction=0) + ours.eps).sqrt() + ours.bias
     words = "the batch's own statistics were used: an answer must not depend on its neighbours"
     same(y, torchs(x).detach(), f"{where}: y in evaluation", [(words, batch)])
+    for name, old in zip(("running_mean", "running_var"), before, strict=True):
+        moved = not torch.equal(old, getattr(ours, name))
+        assert not moved, f"{where}: {name} moved in evaluation; only training moves it"
     assert torch.equal(ours.forward(x[:1], False), y[:1]), f"{where}: a single row in evaluation"
-    unchanged(before, [ours.running_mean, ours.running_var], ["running_mean", "running_var"])
 
 
 def norm_gradients(x, grad_y, weight, eps, mistake=""):

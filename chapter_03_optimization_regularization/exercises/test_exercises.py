@@ -34,6 +34,7 @@ from chapter_03_optimization_regularization.exercises.grading_norm import (
     check_norm_evaluation,
     check_norm_forward,
 )
+from utils.grading import check_order
 
 
 def test_momentum_step(ex):
@@ -50,6 +51,9 @@ def test_momentum_step(ex):
         assert isinstance(result, tuple) and len(result) == 2, "return the pair (w, velocity)"
         unchanged(kept, (w, grad, velocity), ("w", "grad", "velocity"))
         right = momentum * velocity + grad
+        ahead = w - 0.1 * (grad + momentum * right)
+        step = ahead if nesterov else w - 0.1 * right
+        check_order(result, (step, right), "(w, velocity)", where)
         mean = momentum * velocity + (1 - momentum) * grad
         mistakes = [
             ("this is a running mean; torch adds the gradient in full, without 1 - momentum", mean),
@@ -58,14 +62,13 @@ def test_momentum_step(ex):
             ("this is the old velocity", velocity),
         ]
         same(result[1], right, f"{where}: velocity", mistakes)
-        ahead = w - 0.1 * (grad + momentum * right)
         mistakes = [
             ("the step used the old velocity", w - 0.1 * velocity),
             ("this is Nesterov's step, but nesterov=False", ahead),
             ("this is the heavy ball, but nesterov=True", w - 0.1 * right),
-            ("this goes uphill: subtract", 2 * w - (ahead if nesterov else w - 0.1 * right)),
+            ("this goes uphill: subtract", 2 * w - step),
         ]
-        same(result[0], ahead if nesterov else w - 0.1 * right, f"{where}: w", mistakes)
+        same(result[0], step, f"{where}: w", mistakes)
     for nesterov in (False, True):
         check_momentum_run(ex, nesterov)
 
@@ -203,6 +206,7 @@ def test_early_stopping(ex):
         assert isinstance(result, tuple | list) and len(result) == 2, (
             f"{where}: return the pair (best_epoch, stop_epoch), not {result!r}"
         )
+        check_order(result, expected, "(best_epoch, stop_epoch)", where)
         kept = " (the stop is right; keep the best epoch, not the last)"
         hint = kept if result[0] == result[1] == expected[1] != expected[0] else ""
         assert tuple(result) == expected, (
@@ -223,6 +227,7 @@ def test_adamw_step(ex):
         assert isinstance(result, tuple) and len(result) == 3, "return (w, m, v)"
         unchanged(kept, (w, grad, m, v), ("w", "grad", "m", "v"))
         expected = adam_variant(w, grad, m, v, t, *options)
+        check_order(result, expected, "(w, m, v)", f"step {t}")
         where = f"step {t}, eps {options[3]}, weight decay {options[4]}"
         hats = [expected[1] / (1 - options[1] ** t), expected[2] / (1 - options[2] ** t)]
         other = (options[0], 1 - options[1], 1 - options[2], *options[3:])

@@ -21,6 +21,7 @@ from chapter_04_cnn_classic.exercises.grading_photos import (
     check_prepare,
     photos,
 )
+from utils.grading import check_order
 
 
 def test_output_size(ex):
@@ -41,6 +42,8 @@ def test_class_activation_map(ex):
         logits, maps = tensors(result, 2, "(logits, maps)")
         right = F.linear(F.adaptive_avg_pool2d(features, 1).flatten(1), weight, bias)
         every = F.conv2d(features, weight[:, :, None, None])  # (B, K, H, W): a 1x1 convolution
+        chosen = every[torch.arange(b), labels]
+        check_order(result, (right, chosen), "(logits, maps)", where)
         mistakes = [
             (
                 "this is the sum over each map, not the mean",
@@ -51,7 +54,6 @@ def test_class_activation_map(ex):
             ("these are probabilities: logits come without softmax", right.softmax(1)),
         ]
         same(logits, right, f"{where}: logits", mistakes)
-        chosen = every[torch.arange(b), labels]
         mistakes = [
             ("all pictures got the map of labels[0]", every[:, labels[0]]),
             ("the bias belongs to no place", chosen + bias[labels][:, None, None]),
@@ -76,6 +78,7 @@ def test_receptive_field(ex):
         result = ex.receptive_field(list(layers))
         values = tensors(result, 3, "(size, jump, start)")
         right = grading.seen_pixels(layers)
+        check_order(values, right, "(size, jump, start)", f"layers {layers}")
         wrong = list(grading.field_mistakes(layers))
         for i, name in enumerate(("size", "jump", "start")):
             # a mistake that also explains the other two values is named first
@@ -95,8 +98,10 @@ def test_count_cost(ex):
     ]
     for layers, shape in cases:
         where = f"{layers} on {shape}"
-        parameters, macs = tensors(ex.count_cost(list(layers), shape), 2, "(parameters, macs)")
+        result = tensors(ex.count_cost(list(layers), shape), 2, "(parameters, macs)")
+        parameters, macs = result
         right = grading.torchs_cost(layers, shape)
+        check_order(result, right, "(parameters, macs)", where)
         model = grading.build(layers, shape)
         biases = sum(p.numel() for p in model.parameters() if p.ndim == 1)
         plain = grading.torchs_cost(grading.ungrouped(layers), shape)
@@ -130,6 +135,9 @@ def test_conv2d(ex):
                 for words, axes in mistakes
             ]
             mistakes.append(("the bias is missing", F.conv2d(x, weight, None, stride, padding)))
+            mistakes.append(("stride is not used", F.conv2d(x, weight, b, 1, padding)))
+            if min(shape[2:]) >= max(filters[2:]):
+                mistakes.append(("padding is not used", F.conv2d(x, weight, b, stride)))
             same(result, F.conv2d(x, weight, b, stride, padding), where, mistakes)
     single = ex.conv2d(x.float(), weight.float())
     assert single.dtype == torch.float32, f"float32 in, {single.dtype} out: keep the dtype"
@@ -155,7 +163,10 @@ def test_im2col(ex):
         mistakes = [
             ("the rows are in the order (u, v, c); it has to be (c, u, v)", by_pixel),
             ("u and v are exchanged: v changes fastest", down),
+            ("stride is not used", F.unfold(x, kernel, 1, padding)),
         ]
+        if min(shape[2:]) >= max(kernel):
+            mistakes.append(("padding is not used", F.unfold(x, kernel, stride=stride)))
         where = f"x {shape}, {kernel = }, {stride = }, {padding = }"
         if isinstance(result, torch.Tensor) and result.shape != right.shape:
             assert result.shape != right.mT.shape, f"{where}: rows and columns are exchanged"
@@ -169,7 +180,7 @@ def test_im2col(ex):
 
 def test_blur_pool(ex):
     row = torch.tensor([0.0, 0, 1, 1, 0, 0, 1, 1], dtype=torch.float64)
-    pictures = [row.expand(1, 1, 8, 8), row.roll(1).expand(1, 1, 8, 8).mT]
+    pictures = [row.repeat(1, 1, 8, 1), row.roll(1).repeat(1, 1, 8, 1).mT]
     pictures += [normal(2, 3, 6, 10), normal(1, 2, 2, 4)]
     for x in pictures:
         kept = x.clone()
@@ -208,6 +219,7 @@ def test_max_pool_backward(ex):
                 "of equal values only the first wins, not all": {"ties": "all"},
                 "of equal values the first wins; nothing is shared": {"ties": "shared"},
                 "of equal values the first wins, not the last": {"ties": "last"},
+                "every pixel of a window is paid; only the largest is": {"ties": "everyone"},
             }
             mistakes = [
                 (words, grading.pool_gradient(x, grad, kernel, stride, **options))
@@ -310,6 +322,7 @@ def test_conv1d_backward(ex):
         unchanged(kept, (x, weight, grad), ("x", "weight", "grad"))
         values = tensors(result, 3, "(dL/dx, dL/dweight, dL/dbias)")
         right = grading.torchs_backward(x, weight, grad, stride, padding)
+        check_order(values, right, "(dL/dx, dL/dweight, dL/dbias)", where)
         turned = grading.torchs_backward(x, weight.flip(2), grad, stride, padding)
         mistakes = [
             [("the kernel is turned round", turned[0])],
@@ -332,6 +345,8 @@ def test_separable(ex):
         assert isinstance(pair, nn.Sequential) and len(pair) == 2, "return nn.Sequential of two"
         depthwise, pointwise = pair
         channels, filters = conv.in_channels, conv.out_channels
+        swapped = channels > 1 and pointwise.groups == channels != depthwise.groups
+        assert not swapped, f"{where}: the layers are in the wrong order: depthwise comes first"
         number(depthwise.groups, channels, f"{where}: groups of the first layer")
         assert tuple(depthwise.kernel_size) == conv.kernel_size, f"{where}: first kernel's size"
         assert tuple(pointwise.kernel_size) == (1, 1), f"{where}: the second layer is 1x1"
@@ -347,8 +362,20 @@ def check_nearest(conv, pair, x, where):
     together = torch.einsum("oc,cuv->ocuv", pointwise.weight[:, :, 0, 0], depthwise.weight[:, 0])
     nearest = grading.nearest_separable(conv.weight.detach())
     errors = [(w - conv.weight).square().sum().item() for w in (together, nearest)]
-    close(errors[0], errors[1], f"{where}: sum of (V - weight)^2", (), 1e-6)
+    s = torch.linalg.matrix_norm(nearest.transpose(0, 1).flatten(2), 2)[:, None, None]  # (C, 1, 1)
+    wrong = {
+        "the singular value is missing": nearest / s,
+        "the singular value is in both layers": nearest * s,
+    }
+    mistakes = [
+        (words, (weight - conv.weight).square().sum().item()) for words, weight in wrong.items()
+    ]
+    close(errors[0], errors[1], f"{where}: sum of (V - weight)^2", mistakes, 1e-6)
     options = (conv.stride, conv.padding, conv.dilation)
     right = F.conv2d(x, nearest, conv.bias, *options)
     plain = F.conv2d(x, nearest, None, *options)
-    same(pair(x), right, f"{where}: output", [("the bias is missing", plain)], 1e-6)
+    mistakes = [("the bias is missing", plain)]
+    for i, (name, default) in enumerate((("stride", 1), ("padding", 0), ("dilation", 1))):
+        lacking = F.conv2d(x, nearest, conv.bias, *options[:i], default, *options[i + 1 :])
+        mistakes.append((f"{name} is missing in the depthwise layer", lacking))
+    same(pair(x), right, f"{where}: output", mistakes, 1e-6)

@@ -286,6 +286,7 @@ def attribution_mistakes(model, x, baseline, labels, steps):
     if steps > 1:
         ends = torch.linspace(0, 1, steps, dtype=torch.float64).tolist()
         yield "t runs from 0 to 1 with both ends: take the middles", way * slopes(ends)
+    yield "`steps` is not used: there is a single point", way * slopes([0.5])
     yield "the factor x - baseline is missing", right
     yield "the factor is x - baseline, not x", x * right
     yield "this is the sum over t, not the mean", way * right * steps

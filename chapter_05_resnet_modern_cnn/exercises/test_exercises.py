@@ -14,6 +14,7 @@ from torch import nn
 from chapter_03_optimization_regularization.exercises.grading import normal, same, unchanged
 from chapter_04_cnn_classic.exercises.grading import number, operations, tensors
 from chapter_05_resnet_modern_cnn.exercises import grading
+from utils.grading import check_order
 
 
 def test_channel_shuffle(ex):
@@ -79,7 +80,10 @@ def test_drop_path(ex):
         right = branch[alive] / (1 - p if p < 1 else 1)
         same(result[alive], right, f"{where}: what is kept", mistakes)
     branch = normal(64, 2, 3, 3)
-    mistakes = [("nothing is scaled at test time: training has divided by 1 - p", branch * 0.7)]
+    mistakes = [
+        ("nothing is scaled at test time: training has divided by 1 - p", branch * 0.7),
+        ("`training` is not used", ex.drop_path(branch, 0.3, True, generator())),
+    ]
     same(ex.drop_path(branch, 0.3, False, generator()), branch, "training=False", mistakes)
     single = ex.drop_path(branch.float(), 0.3, True, generator())
     assert single.dtype == torch.float32, f"float32 in, {single.dtype} out: keep the dtype"
@@ -91,8 +95,9 @@ def test_block_cost(ex):
     cases += [("basic", 16, 24, 1, 9), ("basic", 16, 16, 2, 32), ("bottleneck", 32, 8, 4, 12)]
     for case in cases:
         where = "{}, {} channels, width {}, stride {}, size {}".format(*case)
-        parameters, macs = tensors(ex.block_cost(*case), 2, "(parameters, macs)")
+        parameters, macs = result = tensors(ex.block_cost(*case), 2, "(parameters, macs)")
         right, right_macs, weights = grading.torchs_block(*case)
+        check_order(result, (right, right_macs), "(parameters, macs)", where)
         wrong = {
             name: grading.torchs_block(*case, mistake=name)
             for name in ("never", "always", "only strided", "narrow", "v1")
@@ -297,6 +302,9 @@ def test_paths_by_length(ex):
         result = ex.paths_by_length(blocks, grad)
         unchanged(kept, (blocks, grad), ("jacobians", "grad"))
         counts, parts = tensors(result, 2, "(counts, parts)")
+        assert not (isinstance(parts, list) and isinstance(counts, torch.Tensor)), (
+            f"{where}: the right values in the wrong order: return (counts, parts)"
+        )
         assert isinstance(counts, list), f"{where}: counts has to be a list, not {counts!r}"
         ways = [math.comb(n, k) for k in range(n + 1)]
         assert [int(c) for c in counts] == ways and all(isinstance(c, int) for c in counts), (
