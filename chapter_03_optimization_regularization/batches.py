@@ -24,15 +24,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utils.errors import UserError
 from utils.seed import generator
 
 Batch = tuple[Tensor, ...]
 Transform = Callable[[Batch, torch.Generator], Batch]
 
 
-def no_batches(kind: str = "") -> ValueError:
+class BatchesError(UserError, ValueError):
+    """Nothing can be trained or measured on these batches; in a script it ends in one sentence."""
+
+
+def no_batches(kind: str = "") -> BatchesError:
     """The error for a pass that met nothing. kind: "training ", "validation " or ""."""
-    return ValueError(
+    return BatchesError(
         f"there are no {kind}batches: the sequence is empty, or an iterator that an earlier pass "
         "has used up; give Batches, a list or a DataLoader"
     )
@@ -52,7 +57,7 @@ def check_batches(batches: Iterable[Any], kind: str, passes: int) -> None:
     if length_hint(batches, 1) == 0:  # 1: some iterables do not know their length
         raise no_batches(kind)
     if passes > 1 and isinstance(batches, Iterator):
-        raise ValueError(
+        raise BatchesError(
             f"the {kind}batches are an iterator, which a single pass uses up, but {passes} epochs "
             "are to come; give Batches, a list or a DataLoader"
         )
@@ -75,14 +80,18 @@ class Batches:
         drop_last: bool = False,
     ) -> None:
         lengths = {len(tensor) for tensor in tensors}
-        if len(lengths) != 1 or 0 in lengths:
+        if lengths == {0}:
+            raise BatchesError("there are no rows to make batches of")
+        if len(lengths) != 1:
             raise ValueError(f"the tensors must have the same number of rows, not {lengths}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.tensors, self.batch_size, self.shuffle = tensors, batch_size, shuffle
         self.seed, self.transform, self.drop_last = seed, transform, drop_last
         if len(self) == 0:
-            raise ValueError(f"drop_last leaves no batch of {batch_size} in {len(tensors[0])} rows")
+            raise BatchesError(
+                f"drop_last leaves no batch of {batch_size} in {len(tensors[0])} rows"
+            )
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -102,7 +111,7 @@ class Batches:
         every row instead (`even=False`).
         """
         if even and world > self.batch_size:
-            raise ValueError(f"{world} processes cannot share batches of {self.batch_size} rows")
+            raise BatchesError(f"{world} processes cannot share batches of {self.batch_size} rows")
         order = self._order(number)
         for index in range(start, len(self)):
             rows = order[index * self.batch_size : (index + 1) * self.batch_size]  # (B,)

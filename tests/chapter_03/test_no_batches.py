@@ -14,12 +14,18 @@ from chapter_03_optimization_regularization.batches import Batches
 from chapter_03_optimization_regularization.lr_finder import RangeTest, range_test
 from chapter_03_optimization_regularization.optimizers import SGD
 from chapter_03_optimization_regularization.training import classification_loss, evaluate, fit
+from utils import cli
 from utils.seed import generator
 
 LOSS = classification_loss()
 X = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
 FOUR = list(Batches(X, Y, batch_size=8))
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
 
 
 class Stream(IterableDataset):
@@ -144,8 +150,8 @@ def test_range_test_with_a_short_iterator_ends_and_restores(batches):
 
 
 def test_range_test_takes_an_iterator_that_is_long_enough():
-    assert len(find(iter(FOUR), steps=4).rates) == 4
-    assert len(find(FOUR, steps=20).rates) == 20  # a list starts again
+    assert len(find(iter(FOUR), steps=4, highest=0.01).rates) == 4
+    assert len(find(FOUR, steps=20, highest=0.01).rates) == 20  # a list starts again
 
 
 def test_range_test_that_diverges_at_once_says_so():
@@ -197,3 +203,19 @@ def test_loss_at_puts_the_weights_back_when_the_loss_raises():
 def test_beta_of_nan_is_refused_instead_of_drawing_for_ever():
     with pytest.raises(ValueError, match="alpha"):
         mixing._beta(math.nan, 3, generator(0))
+
+
+def test_a_set_without_rows_and_a_set_smaller_than_its_batch():
+    with pytest.raises(ValueError, match="there are no rows"):
+        Batches(X[:0], Y[:0], batch_size=8)
+    with pytest.raises(ValueError, match="drop_last leaves no batch of 33 in 32 rows"):
+        Batches(X, Y, batch_size=33, drop_last=True)
+
+
+def test_in_a_script_no_batches_are_one_sentence(tmp_path, capsys):
+    parser = cli.make_parser("Demo.", examples=["python demo.py"])
+    words = ["--output_dir", str(tmp_path)]
+    script = str(tmp_path / "demo.py")
+    assert cli.run(parser, lambda args, run: train([]), script=script, argv=words) == 2
+    message = capsys.readouterr().err
+    assert "there are no training batches" in message and len(message.splitlines()) == 1
