@@ -171,7 +171,7 @@ def _decode(path: Path, file: Any, side: int | None) -> Picture:
     shorter = min(size)
     if side and shorter > 2 * side:  # JPEG only: other formats have no draft mode
         image.draft(None, (side * width // shorter, side * height // shorter))
-    clear = _clear_colour(image)
+    bits, clear = _bits(image), _clear_colour(image)
     image.load()
     orientation = _orientation(image)
     if image.mode.startswith(("I", "F")):
@@ -179,6 +179,9 @@ def _decode(path: Path, file: Any, side: int | None) -> Picture:
         notes.append(note)
     else:
         image = _eight_bits(image, clear)
+        if bits == 16 and (scaled := _from_twelve(image)):
+            image = scaled
+            notes.append("colours of 12 bits in a larger box")
     if side and (factor := min(image.size) // side) > 1:
         image = image.reduce(factor)  # mean over factor x factor pixels
     image = _on_white(image)
@@ -225,6 +228,14 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _bits(image: Image.Image) -> int:
+    """Of one number in the file, 1 to 16; known before the pixels are loaded."""
+    raw = image.tile[0][3] if getattr(image, "tile", None) else ""
+    raw = raw if isinstance(raw, str) else str(raw[:1])  # TIFF's libraries get a tuple
+    found = re.search(r";([124]\b|16[BLN])", raw)
+    return int(found[1].rstrip("BLN")) if found else 8
+
+
 def _clear_colour(image: Image.Image) -> Any:
     """The one colour that stands for "transparent", as the decoded pixels will show it; or None.
 
@@ -233,9 +244,7 @@ def _clear_colour(image: Image.Image) -> Any:
     value = image.info.get("transparency")
     if value is None or image.mode not in ("L", "RGB"):
         return value
-    raw = image.tile[0][3] if image.tile else ""
-    found = re.search(r";(\d+)", raw if isinstance(raw, str) else "")
-    bits = int(found[1]) if found else 8
+    bits = _bits(image)
 
     def eight(number: int) -> int:
         return number >> 8 if bits == 16 else (number & (2**bits - 1)) * 255 // (2**bits - 1)
@@ -275,6 +284,15 @@ def _eight_bits(image: Image.Image, clear: Any) -> Image.Image:
             image.info["transparency"] = clear
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _from_twelve(image: Image.Image) -> Image.Image | None:
+    """Colours that use 12 of their 16 bits (Pillow has kept 4); None where they use more."""
+    colours = image.convert("RGB").getextrema()
+    if not 0 < max(high for _, high in colours) < 16:
+        return None
+    scale, keep = [min(17 * value, 255) for value in range(256)], list(range(256))
+    return image.point([v for band in image.getbands() for v in (keep if band == "A" else scale)])
 
 
 def _from_lab(image: Image.Image) -> Image.Image:

@@ -153,6 +153,24 @@ def test_the_bits_that_a_grey_picture_uses_are_its_scale(top, bits):
     assert note.startswith(f"greyscale of {bits} bits")
 
 
+@pytest.mark.parametrize(("values", "colour"), [((4095, 0, 2048), 2), ((4095, 0, 2048, 65535), 6)])
+def test_colours_of_12_bits_in_16_are_not_nearly_black(values, colour):
+    pair = struct.pack(f">{2 * len(values)}H", *values, *values)
+    assert np.abs(seen(png(pair, 16, colour))[0, 0].astype(int) - (255, 0, 128)).max() <= 8
+    bright = struct.pack(f">{2 * len(values)}H", *values, 65535, *values[1:])
+    assert seen(png(bright, 16, colour))[0, 0].tolist() == [15, 0, 8]
+    black = png(bytes(4 * len(values)), 16, 2)
+    assert read_picture(Path("x"), content=black).notes == []
+
+
+def test_a_dark_bitmap_of_16_bits_a_pixel_stays_dark():
+    """BMP's 5-6-5 bits are another thing than 16 bits a colour."""
+    header = struct.pack("<2sIHHI", b"BM", 62, 0, 0, 54)
+    header += struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 0, 8, 0, 0, 0, 0)
+    pixels = seen(header + struct.pack("<4H", *[0b00001_00001_00001] * 4))
+    assert 0 < pixels.max() < 16
+
+
 def test_a_transparent_value_does_not_decide_the_scale():
     content = png(struct.pack(">HH", 65535, 4095), 16, 0, tRNS=b"\xff\xff")
     assert seen(content)[0].tolist() == [[255] * 3] * 2
