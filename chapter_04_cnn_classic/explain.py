@@ -20,6 +20,8 @@ What you learn: four ways to ask why a network said what it said, each with its 
     maps = feature_maps(model, x)             # x: (1, C, H, W), standardised
     drop = occlusion(model, x[0], label)      # (H, W), in probability
     slope = saliency(model, x[0], label)      # (H, W)
+
+A look changes nothing in the network, and may be taken in any mode (looking.py).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chapter_04_cnn_classic.looking import CONVOLUTIONS, full, looks_into, of_class
 from utils.seed import generator
 
 OCCLUSION_POSITIONS = 13  # squares a side
@@ -48,24 +51,25 @@ class FeatureMap:
 def first_filters(model: nn.Module) -> Tensor:
     """The first convolution's weights (filters, C, k, k). ValueError without a convolution."""
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, CONVOLUTIONS):
             return module.weight.detach().cpu()
     raise ValueError("the network has no convolution")
 
 
-@torch.no_grad()
+@looks_into("(1, C, H, W)")
 def feature_maps(model: nn.Module, x: Tensor) -> list[FeatureMap]:
     """What leaves each stage for one picture x (1, C, H, W).
 
     A stage is a run of layers with one map size; it counts if it has a convolution, and the output
     of its last layer stands for it (with the activation, before the next pool).
     """
-    calls: list[tuple[str, nn.Module, Tensor]] = []
+    calls: list[tuple[str, nn.Module, Tensor, Tensor]] = []
 
     def remember(name: str):
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4:
-                calls.append((name, module, output))
+                # A copy, as a later in-place ReLU would write over the layer's own output.
+                calls.append((name, module, output, output[0].cpu().clone()))
 
         return hook
 
@@ -89,7 +93,7 @@ def _stages(calls: list) -> list[list]:
     return [
         stage
         for stage in stages
-        if any(isinstance(module, nn.Conv2d) for _, module, _ in stage)
+        if any(isinstance(module, CONVOLUTIONS) for _, module, _, _ in stage)
         and stage[0][2].shape[-1] > 1
     ]
 
@@ -99,10 +103,10 @@ def _last_of(stage: list) -> FeatureMap:
 
     A container returns its last layer's tensor, and an in-place ReLU its input: several names.
     """
-    final = stage[-1][2]
-    names = [name for name, _, output in reversed(stage) if output is final]
+    _, _, final, values = stage[-1]
+    names = [name for name, _, output, _ in reversed(stage) if output is final]
     name = max(names, key=lambda name: name.count("."))
-    return FeatureMap(name, final[0].cpu())  # (C, h, w)
+    return FeatureMap(name, values)  # (C, h, w)
 
 
 def strongest(values: Tensor, count: int) -> Tensor:
@@ -119,7 +123,7 @@ def square_starts(size: int, square: int, positions: int) -> list[int]:
     return sorted({round(i * last / steps) for i in range(steps + 1)})
 
 
-@torch.no_grad()
+@looks_into("(C, H, W)")
 def occlusion(
     model: nn.Module,
     x: Tensor,
@@ -138,37 +142,44 @@ def occlusion(
     square = square or max(1, round(min(height, width) / 4))
     rows, columns = (square_starts(side, square, positions) for side in (height, width))
     places = [(top, left) for top in rows for left in columns]
-    whole = model(x[None]).softmax(dim=1)[0, label]
-    total, count = x.new_zeros(height, width), x.new_zeros(height, width)
+    whole = probability(model, x[None].clone(), label)  # (1,)
+    total, count = torch.zeros(2, height, width, dtype=whole.dtype, device=x.device)
     for start in range(0, len(places), batch_size):
         chunk = places[start : start + batch_size]
         covered = x.repeat(len(chunk), 1, 1, 1)  # (B, C, H, W)
         for copy, (top, left) in zip(covered, chunk, strict=True):
             copy[:, top : top + square, left : left + square] = 0
-        drops = whole - model(covered).softmax(dim=1)[:, label]  # (B,)
+        drops = whole - probability(model, covered, label)  # (B,)
         for drop, (top, left) in zip(drops, chunk, strict=True):
             total[top : top + square, left : left + square] += drop
             count[top : top + square, left : left + square] += 1
     return (total / count.clamp(min=1)).cpu()
 
 
+def probability(model: nn.Module, x: Tensor, label: int) -> Tensor:
+    """Of class `label`, for each picture of a batch: (B, C, H, W) -> (B,)."""
+    return of_class(full(model(x)).softmax(dim=1), label)
+
+
+@looks_into("(B, C, H, W)", grad=True)
 def gradient(model: nn.Module, x: Tensor, label: int) -> Tensor:
     """d logit / d x for each picture of a batch: (B, C, H, W) -> the same.
 
     In evaluation mode no picture of a batch touches another, so one backward pass from the sum of
     the logits gives each its own gradient.
     """
-    x = x.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        logits = model(x)[:, label]  # (B,)
-        return torch.autograd.grad(logits.sum(), x)[0]
+    x.requires_grad_()
+    logits = of_class(model(x.clone()), label)  # (B,)
+    return torch.autograd.grad(logits.sum(), x)[0]
 
 
+@looks_into("(C, H, W)")
 def saliency(model: nn.Module, x: Tensor, label: int) -> Tensor:
     """The largest |d logit / d x| over the channels of x (C, H, W): (H, W)."""
     return gradient(model, x[None], label)[0].abs().amax(dim=0).cpu()  # (H, W)
 
 
+@looks_into("(C, H, W)")
 def smooth_saliency(
     model: nn.Module,
     x: Tensor,
@@ -181,5 +192,5 @@ def smooth_saliency(
     """Saliency of the mean gradient over noisy copies; `noise` is a share of max(x) - min(x)."""
     sigma = noise * (x.max() - x.min())
     draws = torch.randn(samples, *x.shape, generator=generator(seed)).to(x)  # (n, C, H, W)
-    mean = gradient(model, x + sigma * draws, label).mean(dim=0)  # (C, H, W)
+    mean = full(gradient(model, x + sigma * draws, label)).mean(dim=0)  # (C, H, W)
     return mean.abs().amax(dim=0).cpu()  # (H, W)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from chapter_04_cnn_classic.classifier import Classifier
+from chapter_04_cnn_classic.looking import maps_of, watching
 from chapter_05_resnet_modern_cnn.src import cam_figures, cam_methods
 from chapter_05_resnet_modern_cnn.src import classifier as shipped
 from chapter_05_resnet_modern_cnn.src.dataset import load_task
@@ -37,6 +39,9 @@ from utils.run import Run, over_seeds, table
 
 SHUFFLED = (0, 1, 2, 4, 8)  # of the last layers with weights, in the sanity check
 SANITY_METHODS = ("grad_cam", "integrated_gradients")
+FINE = 6  # places a side that a map should have, where the method has the choice
+Layers = dict[str, nn.Module]  # by method
+Places = dict[str, tuple[int, int]]  # by method: height and width of its maps
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,7 +54,10 @@ def build_parser() -> argparse.ArgumentParser:
     help_text = "a picture"
     group.add_argument("--image_path", type=cli.path, default=shipped.EXAMPLE, help=help_text)
     group.add_argument("--target", help="class to explain (default: the most probable one)")
-    group.add_argument("--layer", help="name in the network (default: the last one with maps)")
+    help_text = (
+        f"name in the network (default: the last one with {FINE} x {FINE} places; CAM: the last)"
+    )
+    group.add_argument("--layer", help=help_text)
     choices = list(cam_methods.METHODS)
     group.add_argument("--methods", nargs="+", choices=choices, default=choices)
     help_text = "also score the methods on that many test pictures of the network's data set"
@@ -65,10 +73,11 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.methods = [name for name in args.methods if name != "score_cam"] or args.methods
         args.test_pictures = min(args.test_pictures, 8)
     picture, pixels = shipped.read(args.image_path, classifier)
-    layer = layer_of(args.layer, pixels, classifier)
+    layers = layers_of(args, pixels, classifier)
+    places = all_places(classifier, layers, pixels)
     label = label_of(args.target, pixels, classifier)
     print(f"{picture.path.name}: explained as {classifier.classes[label]}")
-    one = explain(pixels, label, classifier, layer, args.methods)
+    one = explain(pixels, label, classifier, layers)
     metrics = {
         "picture": picture.path.name,
         "class": classifier.classes[label],
@@ -76,30 +85,44 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         "dataset": classifier.dataset,
         "model": classifier.name,
         "scores": one["scores"],
+        "places": places,
+        "shuffled": one["counts"],
         "sanity": one["sanity"],
+        "empty": one["empty"],
     }
-    tables = {"main": score_table({name: [row] for name, row in one["scores"].items()})}
+    rows = {name: [row] for name, row in one["scores"].items()}
+    tables = {"main": score_table(rows, places)}
     if args.test_pictures:
-        rows = over_test_split(args, classifier, layer)
+        rows = over_test_split(args, classifier, layers)
         metrics["test"] = {name: over_seeds(values) for name, values in rows.items()}
         metrics["best"] = max(rows, key=lambda name: metrics["test"][name]["score"][0])
-        tables["test"] = score_table(rows)
+        tables["test"] = score_table(rows, places)
     run.save_result(f"cam_{classifier.dataset}", metrics, tables)
-    draw(run, classifier, pixels, label, layer, picture.path, one)
+    draw(run, classifier, pixels, label, places, picture.path, one)
     shown = {f"{n}: insertion - deletion": row["score"] for n, row in one["scores"].items()}
     run.finish(shown, f"python {shipped.CHAPTER}/src/fine_tune.py --quick")
 
 
-def layer_of(name: str | None, pixels: Tensor, classifier: Classifier) -> nn.Module:
-    """The module of this name, or the last one with maps; UserError names those there are."""
-    model = classifier.model
-    if name is None:
-        return cam_methods.default_layer(model, classifier.standardize(pixels[None]))
-    known = dict(model.named_modules())
-    if name not in known:
-        outer = ", ".join(child for child, _ in model.named_children())
-        raise UserError(f"the network has no layer {name!r}; its parts are {outer}.")
-    return known[name]
+def layers_of(args: argparse.Namespace, pixels: Tensor, classifier: Classifier) -> Layers:
+    """The layer of each method; UserError names the parts of the network if there is none.
+
+    CAM has no choice: it needs what the network averages over. The others take the last layer whose
+    maps are not too coarse to be seen.
+    """
+    model, x = classifier.model, classifier.standardize(pixels[None])
+    if args.layer is not None:
+        known = dict(model.named_modules())
+        if args.layer not in known:
+            outer = ", ".join(child for child, _ in model.named_children())
+            raise UserError(f"the network has no layer {args.layer!r}; its parts are {outer}.")
+        return dict.fromkeys(args.methods, known[args.layer])
+    try:
+        last = fine = cam_methods.default_layer(model, x)
+        with suppress(ValueError):  # a network of coarse maps only
+            fine = cam_methods.default_layer(model, x, FINE)
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
+    return {name: last if name == "cam" else fine for name in args.methods}
 
 
 def label_of(target: str | None, pixels: Tensor, classifier: Classifier) -> int:
@@ -111,24 +134,32 @@ def label_of(target: str | None, pixels: Tensor, classifier: Classifier) -> int:
     return classifier.classes.index(target)
 
 
-def explain(
-    pixels: Tensor, label: int, classifier: Classifier, layer: nn.Module, methods: list[str]
-) -> dict[str, Any]:
-    """Maps by method with their scores, and the maps and rank correlations of shuffled networks."""
+def explain(pixels: Tensor, label: int, classifier: Classifier, layers: Layers) -> dict[str, Any]:
+    """Maps by method with their scores, and the maps and rank correlations of shuffled networks.
+
+    A correlation with an empty map is not defined: it is nan, and the map's number of shuffled
+    layers stands under "empty".
+    """
     x, model = classifier.standardize(pixels[None]), classifier.model  # (1, C, S, S)
-    heats = {name: heat(name, model, x, label, layer) for name in methods}
+    heats = {name: heat(name, model, x, label, layer) for name, layer in layers.items()}
     scores = {name: cam_methods.deletion_insertion(model, x, label, h) for name, h in heats.items()}
-    shuffled: dict[str, list[Tensor]] = {}
-    for name in [name for name in SANITY_METHODS if name in methods]:
-        shuffled[name] = []
-        for count in SHUFFLED:
+    most = len(cam_methods.layers_with_weights(model))
+    counts = [count for count in SHUFFLED if count <= most]
+    shuffled: dict[str, list[Tensor]] = {name: [] for name in SANITY_METHODS if name in layers}
+    for name, maps in shuffled.items():
+        for count in counts:
             with cam_methods.randomised(model, count):
-                shuffled[name].append(heat(name, model, x, label, layer))
+                maps.append(heat(name, model, x, label, layers[name]))
     sanity = {
         name: [cam_methods.rank_correlation(maps[0], m) for m in maps]
         for name, maps in shuffled.items()
     }
-    return {"heats": heats, "scores": scores, "shuffled": shuffled, "sanity": sanity}
+    empty = {
+        name: [n for n, m in zip(counts, maps, strict=True) if cam_methods.is_empty(m)]
+        for name, maps in shuffled.items()
+    }
+    found = {"heats": heats, "scores": scores, "counts": counts, "shuffled": shuffled}
+    return found | {"sanity": sanity, "empty": empty}
 
 
 def heat(name: str, model: nn.Module, x: Tensor, label: int, layer: nn.Module) -> Tensor:
@@ -144,7 +175,7 @@ def draw(
     classifier: Classifier,
     pixels: Tensor,
     label: int,
-    layer: nn.Module,
+    places: Places,
     path: Path,
     one: dict[str, Any],
 ) -> None:
@@ -153,15 +184,17 @@ def draw(
     said = f"{classifier.name} on {classifier.dataset}, evidence for {classifier.classes[label]}"
     scores = {name: row["score"] for name, row in one["scores"].items()}
     heats = {name: h.cpu() for name, h in one["heats"].items()}
-    run.save_figure(cam_figures.methods(pixels, heats, scores, said), f"cam_vis/{stem}")
+    run.save_figure(cam_figures.methods(pixels, heats, scores, places, said), f"cam_vis/{stem}")
     if one["shuffled"]:
         maps = {name: [h.cpu() for h in row] for name, row in one["shuffled"].items()}
-        figure = cam_figures.sanity(pixels, maps, SHUFFLED, f"{said}, weights shuffled")
+        figure = cam_figures.sanity(
+            pixels, maps, one["sanity"], one["counts"], f"{said}, weights shuffled"
+        )
         run.save_figure(figure, f"cam_vis/{stem}_sanity")
 
 
 def over_test_split(
-    args: argparse.Namespace, classifier: Classifier, layer: nn.Module
+    args: argparse.Namespace, classifier: Classifier, layers: Layers
 ) -> dict[str, list[dict[str, float]]]:
     """Scores of every method on the first test pictures, for the class the network names.
 
@@ -175,24 +208,34 @@ def over_test_split(
     else:
         images = load_task(classifier.dataset, args.data_dir, args.test_pictures).test[0]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in args.methods}
-    places = places_of(classifier, layer, images[0])
+    places = all_places(classifier, layers, images[0])
     for number, pixels in enumerate(cli.progress(images, "test pictures")):
         x = classifier.standardize(pixels[None])
         label = int(classifier.probabilities(pixels[None]).argmax())
         for name in args.methods:
-            h = heat(name, classifier.model, x, label, layer)
+            h = heat(name, classifier.model, x, label, layers[name])
             row = cam_methods.deletion_insertion(classifier.model, x, label, h)
             if masks is not None:
-                row |= on_the_object(h.cpu(), masks[number], places)
+                row |= on_the_object(h.cpu(), masks[number], places[name])
             rows[name].append(row)
     return rows
 
 
+def all_places(classifier: Classifier, layers: Layers, pixels: Tensor) -> Places:
+    """How many places the map of each method has; integrated gradients have every pixel."""
+    found = {name: places_of(classifier, layer, pixels) for name, layer in layers.items()}
+    own = {"integrated_gradients": tuple(pixels.shape[1:])}
+    return {name: own.get(name, size) for name, size in found.items()}
+
+
 def places_of(classifier: Classifier, layer: nn.Module, pixels: Tensor) -> tuple[int, int]:
-    """Height and width (h, w) of the layer's maps."""
-    with torch.no_grad(), cam_methods.watching(layer) as seen:
+    """Height and width (h, w) of the layer's maps; UserError if it gives none."""
+    with torch.no_grad(), watching(layer) as seen:
         classifier.model(classifier.standardize(pixels[None]))
-    return seen[-1].shape[2:]
+    try:
+        return tuple(maps_of(seen).shape[2:])
+    except ValueError as error:
+        raise UserError(f"{error}; take another --layer.") from None
 
 
 def on_the_object(heat: Tensor, mask: Tensor, places: tuple[int, int]) -> dict[str, float]:
@@ -215,10 +258,11 @@ def on_the_object(heat: Tensor, mask: Tensor, places: tuple[int, int]) -> dict[s
     }
 
 
-def score_table(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+def score_table(rows: dict[str, list[dict[str, float]]], places: Places) -> dict[str, Any]:
     """Mean and deviation over the pictures, of a single picture its own numbers."""
     columns = [
         ("Method", "方法", ""),
+        ("Places", "位置", ""),
         ("Deletion (low is good)", "删除（越低越好）", ".3f"),
         ("Insertion (high is good)", "插入（越高越好）", ".3f"),
         ("Insertion - deletion", "插入 − 删除", ".3f"),
@@ -238,7 +282,7 @@ def score_table(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
         mean = over_seeds(values)
         spread = len(values) > 1  # of yes and no ("points") it would say nothing
         cells = [mean[key] if spread and key != "points" else mean[key][0] for key in keys]
-        lines.append([cam_figures.NAMES[name], *cells])
+        lines.append([cam_figures.NAMES[name], "{} x {}".format(*places[name]), *cells])
     return table(columns, lines)
 
 

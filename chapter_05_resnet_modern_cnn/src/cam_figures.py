@@ -10,6 +10,7 @@ from torch import Tensor
 
 from chapter_04_cnn_classic.inference_figures import as_image, framed, plain_text, title_of
 from chapter_04_cnn_classic.predictions import Prediction
+from chapter_05_resnet_modern_cnn.src.cam_methods import is_empty
 from utils import plotting
 
 NAMES = {
@@ -52,7 +53,13 @@ def answers(predictions: Sequence[Prediction], heats: Sequence[Tensor], title: s
     return figure
 
 
-def methods(pixels: Tensor, heats: dict[str, Tensor], scores: dict[str, float], title: str) -> Any:
+def methods(
+    pixels: Tensor,
+    heats: dict[str, Tensor],
+    scores: dict[str, float],
+    places: dict[str, tuple[int, int]],
+    title: str,
+) -> Any:
     """The picture, then for every method the raw map and the overlay, with its score."""
     figure, axes = plotting.subplots(2, len(heats) + 1, width=2.1 * (len(heats) + 1), height=4.7)
     axes[0, 0].imshow(as_image(pixels))
@@ -60,9 +67,9 @@ def methods(pixels: Tensor, heats: dict[str, Tensor], scores: dict[str, float], 
     axes[1, 0].axis("off")
     for column, (name, heat) in enumerate(heats.items(), start=1):
         image = axes[0, column].imshow(heat.numpy(), cmap="inferno", vmin=0, vmax=1)
-        title_of(axes[0, column], NAMES[name])
+        title_of(axes[0, column], "{}, {} x {}".format(NAMES[name], *places[name]))
         axes[1, column].imshow(overlay(pixels, heat))
-        title_of(axes[1, column], f"score {scores[name]:.2f}")
+        title_of(axes[1, column], "empty map" if is_empty(heat) else f"score {scores[name]:.2f}")
     for ax in (axes[0, 0], *axes[:, 1:].ravel()):
         framed(ax)
     figure.colorbar(image, ax=axes[:, -1], label="heat (largest value 1)", shrink=0.8)
@@ -70,8 +77,15 @@ def methods(pixels: Tensor, heats: dict[str, Tensor], scores: dict[str, float], 
     return figure
 
 
-def sanity(pixels: Tensor, rows: dict[str, list[Tensor]], layers: Sequence[int], title: str) -> Any:
-    """A row for each method: its map with the weights of more and more last layers shuffled."""
+def sanity(
+    pixels: Tensor,
+    rows: dict[str, list[Tensor]],
+    correlations: dict[str, list[float]],
+    layers: Sequence[int],
+    title: str,
+) -> Any:
+    """A row for each method: its map with the weights of more and more last layers shuffled, and
+    the rank correlation with the map of the trained network."""
     figure, axes = plotting.subplots(
         len(rows), len(layers), width=1.7 * len(layers) + 0.4, height=1.9 * len(rows) + 0.6
     )
@@ -79,8 +93,10 @@ def sanity(pixels: Tensor, rows: dict[str, list[Tensor]], layers: Sequence[int],
     for ax, count in zip(axes[0], layers, strict=True):
         title_of(ax, "as trained" if count == 0 else f"last {count} shuffled")
     for line, (name, heats) in zip(axes, rows.items(), strict=True):
-        for ax, heat in zip(line, heats, strict=True):
+        for ax, heat, number in zip(line, heats, correlations[name], strict=True):
             ax.imshow(overlay(pixels, heat))
+            said = "empty map" if is_empty(heat) else f"rank correlation {number:.2f}"
+            ax.set_xlabel(said, fontsize=8.5)
             framed(ax)
         line[0].set_ylabel(NAMES[name], fontsize=8.5)
     figure.suptitle(plotting.literal(title), fontsize=10)
