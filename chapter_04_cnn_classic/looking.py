@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from chapter_02_nn_basics_mlp.layers import Linear
 from chapter_04_cnn_classic import layers
+from utils.modes import evaluating
 
 CONVOLUTIONS = (nn.Conv2d, layers.Conv2d)  # torch's and the course's
 LINEAR = (nn.Linear, Linear)
@@ -52,21 +53,15 @@ def looks_into(shape: str, *, grad: bool = False) -> Callable[[Callable], Callab
 @contextmanager
 def quiet(model: nn.Module, *, grad: bool = False) -> Iterator[None]:
     """Evaluation mode inside, gradients on or off; then each module has its own mode again."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.inference_mode(False), torch.set_grad_enabled(grad):
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(model), torch.inference_mode(False), torch.set_grad_enabled(grad):
+        yield
 
 
 def _check(model: nn.Module, x: Tensor, shape: str, grad: bool) -> None:
     sides = shape.strip("()").split(", ")
     if x.ndim != len(sides) or (sides[0] == "1" and len(x) != 1):
-        what = "pictures" if sides[0] == "B" else "exactly one picture"
-        raise ValueError(f"{what} {shape} is needed, got {tuple(x.shape)}")
+        wanted = f"pictures {shape} are" if sides[0] == "B" else f"exactly one picture {shape} is"
+        raise ValueError(f"{wanted} needed, got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ValueError(f"standardised pixels are needed, got {x.dtype}")
     if grad and any(p.is_inference() for p in (*model.parameters(), *model.buffers())):

@@ -171,6 +171,8 @@ def test_a_folder_is_classified_and_what_is_no_picture_left_out(compared, tmp_pa
         (["--image_path", "nowhere.png"], "no picture nowhere.png"),
         (["--target", "unicorn"], "no class 'unicorn'"),
         (["--layer", "layer9"], "no layer 'layer9'"),
+        (["--layer", "fc"], "the layer gives (1, 10), not maps (1, K, h, w); take another --layer"),
+        (["--layer", "layer1", "--methods", "cam"], "ends in an average and one linear layer"),
     ],
 )
 def test_cam_names_what_is_wrong(words, says, compared, tmp_path, capsys):
@@ -190,6 +192,12 @@ def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(compared, tmp_path):
     for row in metrics["test"].values():
         assert 0 < row["inside"][0] < 100 and 0 < row["area"][0] < 60
     assert metrics["sanity"]["grad_cam"][0] == pytest.approx(1)
+    assert metrics["shuffled"] == [0, 1, 2, 4, 8]
+    for name, numbers in metrics["sanity"].items():  # undefined where the map is empty, only there
+        undefined = [n for n, r in zip(metrics["shuffled"], numbers, strict=True) if r is None]
+        assert undefined == metrics["empty"][name]
+    assert set(metrics["places"]) == set(metrics["test"])
+    assert metrics["places"]["cam"] == [8, 8]
     assert {path.name for path in (folder / "cam_vis").iterdir()} == {
         "airplane.png",
         "airplane_sanity.png",
