@@ -142,18 +142,21 @@ def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
 def update_bn(batches: Iterable[Any], model: nn.Module) -> None:
     """Measure the running statistics of every BatchNorm again, with the weights as they are now.
 
+    A module that `model.train()` leaves in evaluation mode is frozen (chapter 5 makes such ones):
+    it cannot be measured and keeps what it has.
     `batches` gives x, or tuples that start with x. The statistics are the equal average over the
     batches (BatchNorm's momentum=None). Each module's mode and momentum are restored, and after an
     error the old statistics too. ValueError without a batch.
     """
-    layers = [m for m in model.modules() if _keeps_statistics(m)]
-    if not layers:
-        return
-    with kept_modes(model), _measuring(layers):
+    with kept_modes(model):
         model.train()
-        for batch in at_least_one(batches):
-            x = batch[0] if isinstance(batch, (tuple, list)) else batch
-            model(x.to(layers[0].running_mean.device))
+        layers = [m for m in model.modules() if _keeps_statistics(m) and m.training]
+        if not layers:
+            return
+        with _measuring(layers):
+            for batch in at_least_one(batches):
+                x = batch[0] if isinstance(batch, (tuple, list)) else batch
+                model(x.to(layers[0].running_mean.device))
 
 
 @contextmanager

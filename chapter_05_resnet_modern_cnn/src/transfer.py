@@ -13,6 +13,7 @@ rate of stage k is that of stage k + 1 divided by a factor, 2.6 in the paper,
 
 BatchNorm has two states, and freezing must stop both: gamma and beta are parameters; the running
 mean and variance move in every forward pass of training mode, with or without a gradient.
+`thaw(model, parts)` is the way back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from chapter_04_cnn_classic.exp_data_size import balanced_order
 from chapter_04_cnn_classic.image_tasks import Examples, ImageTask
@@ -85,22 +85,73 @@ def stages(model: nn.Module, most: int = STAGES) -> list[list[nn.Module]]:
     return [[module for part in cut for module in part] for cut in cuts]
 
 
-def freeze(model: nn.Module, parts: Sequence[Sequence[nn.Module]]) -> RemovableHandle:
-    """Stop all change in these modules: no gradients, and evaluation mode in every forward pass.
+class Freezing:
+    """What `freeze` gives back; `.remove()` ends its hold on the modes, once."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.guards = [module.__dict__.get("train") or _Evaluation(module) for module in modules]
+        for guard in self.guards:
+            guard.holds += 1
+
+    def remove(self) -> None:
+        for guard in self.guards:
+            guard.release()
+        self.guards = []
+
+
+class _Evaluation:
+    """Stands in for the `train` of a frozen module: whatever is asked for, it is evaluation mode.
+
+    A plain attribute that refers to its own module: a copy of the module, be it made by `deepcopy`,
+    `pickle` or `torch.save`, has a copy of this that refers to the copy. It takes no part in a
+    forward pass, so that compiling is not disturbed. Nested freezings add up in `holds`.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.holds = module, 0
+        module.train = self
+
+    def __call__(self, mode: bool = True) -> nn.Module:
+        self.module.training = False
+        for child in self.module.children():  # frozen too, but for what was thawed or put in later
+            child.train(mode)
+        return self.module
+
+    def release(self) -> None:
+        self.holds -= 1
+        if self.holds == 0 and self.module.__dict__.get("train") is self:
+            del self.module.train
+
+
+def freeze(model: nn.Module, parts: Sequence[Sequence[nn.Module]]) -> Freezing:
+    """Stop all change in these modules: no gradients, and evaluation mode for good.
 
     `model.train()`, which a training loop calls in every epoch, would let BatchNorm's running
-    means move again and dropout drop. So a hook sets the modules back before each forward pass;
-    `.remove()` of what is returned ends that.
+    means move again and dropout drop. So the modules no longer obey it, nor do those inside them,
+    nor those of a copy of the model. `thaw` ends that, and on the way back lets gradients flow;
+    `.remove()` of what is returned ends it for the modes alone.
     """
-    modules = [module for part in parts for module in part]
+    modules = _inside(parts)
     for module in modules:
-        module.requires_grad_(False)
+        module.training = False
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+            parameter.grad = None  # one left over would let an optimiser move the weight once more
+    return Freezing(modules)
 
-    def stay(model: nn.Module, inputs: Any) -> None:
-        for module in modules:
-            module.eval()
 
-    return model.register_forward_pre_hook(stay)
+def thaw(model: nn.Module, parts: Sequence[Sequence[nn.Module]]) -> None:
+    """Let these modules learn again, however often they were frozen; in the mode of the model."""
+    for module in _inside(parts):
+        module.__dict__.pop("train", None)
+        module.requires_grad_(True)
+        module.training = model.training
+
+
+def _inside(parts: Sequence[Sequence[nn.Module]]) -> list[nn.Module]:
+    """The modules and all that they hold, each once."""
+    found = (inner for part in parts for module in part for inner in module.modules())
+    return list(dict.fromkeys(found))
 
 
 def stage_rates(lr: float, count: int, factor: float) -> list[float]:

@@ -1,12 +1,17 @@
 """Parts of transfer learning: heads, stages, rates, what is frozen, classes, labels."""
 
+import copy
+import io
 import math
+import pickle
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from chapter_03_optimization_regularization.averaging import update_bn
+from chapter_03_optimization_regularization.training import classification_loss, fit
 from chapter_04_cnn_classic.image_tasks import ImageTask
 from chapter_05_resnet_modern_cnn.src import transfer
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
@@ -168,6 +173,169 @@ def test_some_stages_can_be_frozen_and_the_others_learn(model, x):
     step(model, x, transfer.parameter_groups(model, lr=0.5))
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith(("conv1", "bn1", "layer1"))
+
+
+# --- what may happen to a frozen model ---
+
+
+def is_frozen(model, x, names):
+    """Whether a few training steps, in every mode a loop may ask for, leave these parts alone."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.eval()
+    groups = [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": 0.1}]
+    step(model, x, groups)
+    for module in model.modules():  # thaw one by one, as loops over BatchNorm do
+        module.train()
+    model(x)
+    after = model.state_dict()
+    inner = {name for name in before if name.removeprefix("0.").startswith(names)}
+    assert inner and any(not torch.equal(after[n], before[n]) for n in before.keys() - inner)
+    return all(torch.equal(after[name], before[name]) for name in inner)
+
+
+EARLY = ("conv1", "bn1", "layer1")
+
+
+def saved(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    return torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "torch.save": saved,
+    "moved": lambda model: copy.deepcopy(model).double().float().to(memory_format=CHANNELS_LAST),
+    "wrapped": lambda model: nn.Sequential(copy.deepcopy(model)),
+    "averaged": lambda model: torch.optim.swa_utils.AveragedModel(model).module,
+    "data_parallel": lambda model: nn.DataParallel(copy.deepcopy(model)).module,
+}
+CHANNELS_LAST = torch.channels_last
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_freezes_itself_and_not_the_original(model, x, name):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    twin = COPIES[name](model)
+    transfer.thaw(model, transfer.stages(model)[:2])
+    model.train()
+    assert is_frozen(twin, x, EARLY)
+    assert all(module.training for module in model.modules()), "the original trains on"
+    assert not is_frozen(model, x, EARLY)
+
+
+def test_the_original_stays_frozen_when_its_copy_is_thawed(model, x):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    twin = copy.deepcopy(model)
+    transfer.thaw(twin, transfer.stages(twin))
+    assert is_frozen(model, x, EARLY) and not is_frozen(twin, x, EARLY)
+
+
+def test_loaded_weights_are_frozen_too(model, x):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    for assign in (False, True):
+        other = CifarResNet(1, num_classes=4, widths=(4, 8, 16))
+        model.load_state_dict(other.state_dict(), assign=assign)
+        assert is_frozen(model, x, EARLY)
+
+
+def test_a_part_that_is_called_by_itself_stays_frozen(model, x):
+    """The features alone, as they are computed once for all pictures; no hook of the whole runs."""
+    transfer.freeze(model, transfer.stages(model)[:2])
+    before = model.bn1.running_mean.clone()
+    model.train()
+    model.bn1(model.conv1(x))
+    assert torch.equal(model.bn1.running_mean, before)
+
+
+def test_a_compiled_model_stays_frozen(model, x):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for _ in range(3):
+        compiled.train()
+        F.cross_entropy(compiled(x), torch.arange(6) % 4).backward()
+    assert len(graphs) == 1, "compiled once, not again for another mode"
+    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert moved and not any(name.startswith(EARLY) for name in moved)
+    torch.testing.assert_close(compiled(x), model(x))
+
+
+def test_freezing_in_the_middle_of_training_stops_momentum_and_decay(model, x):
+    groups = [{"params": list(model.parameters())}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=0.1)
+    before = {}
+    for epoch in range(4):
+        model.train()
+        optimizer.zero_grad(set_to_none=False)
+        F.cross_entropy(model(x), torch.arange(6) % 4).backward()
+        if epoch == 1:
+            transfer.freeze(model, transfer.stages(model)[:2])
+            before = {name: value.clone() for name, value in model.state_dict().items()}
+        optimizer.step()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith(EARLY), name
+
+
+def test_what_is_thawed_learns_again(model, x):
+    parts = transfer.stages(model)
+    handles = [transfer.freeze(model, parts) for _ in range(2)]  # twice is frozen as well
+    model.train()
+    transfer.thaw(model, [[model.layer3[0]]])  # a part of a part
+    assert model.layer3[0].bn1.training and model.layer3[0].conv1.weight.requires_grad
+    model.train()
+    assert model.layer3[0].bn1.training and not model.layer2.training
+    groups = transfer.parameter_groups(model, lr=0.5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step(model, x, groups)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) != name.startswith(("layer3.0", "fc")), name
+    transfer.freeze(model, parts)
+    for handle in handles:
+        handle.remove()
+    assert is_frozen(model, x, ("conv1", "bn1", "layer")), "an old handle does not thaw a new ice"
+    transfer.thaw(model, parts)
+    assert not is_frozen(model, x, ("conv1", "bn1", "layer"))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_freezings_add_up(model):
+    first, second = (transfer.freeze(model, transfer.stages(model)[:n]) for n in (1, 2))
+    second.remove()
+    second.remove()  # once is all it can
+    model.train()
+    assert not model.bn1.training and model.layer1.training
+    first.remove()
+    model.train()
+    assert model.bn1.training and "train" not in vars(model.bn1)
+
+
+def test_statistics_of_frozen_parts_are_not_measured_again(model, x):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    model.bn1.running_mean += 1
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    update_bn([x], model.eval())
+    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert "layer2.0.bn1.running_mean" in moved
+    assert not any(name.startswith(EARLY) for name in moved)
+
+
+def test_the_courses_own_loop_keeps_a_frozen_model_frozen(model, x):
+    transfer.freeze(model, transfer.stages(model)[:2])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batches = [(x, torch.arange(6) % 4)]
+    optimizer = torch.optim.SGD(transfer.parameter_groups(model, lr=0.1))
+    fit(model, classification_loss(), optimizer, batches, epochs=2, val=batches)
+    moved = {n for n, v in model.state_dict().items() if not torch.equal(v, before[n])}
+    assert {"fc.weight", "layer2.0.bn1.running_mean"} <= moved
+    assert not any(name.startswith(EARLY) for name in moved)
 
 
 def test_only_the_asked_classes_stay_and_are_numbered_in_order(task):
