@@ -59,9 +59,11 @@ def effective_fields(
     keeper = _Keeper(graph, nodes)
     keeper.run(x)
     result = {}
-    for node, value in keeper.kept.items():  # value: (B, C', H', W')
+    fields = node_fields(graph)
+    for node, value in keeper.kept.items():
+        value = value.movedim(fields[node].places, (-2, -1))  # (B, C', H', W')
         row, column = value.shape[-2] // 2, value.shape[-1] // 2
-        unit = value[:, :, row, column]  # (B, C')
+        unit = value[..., row, column]  # (B, C')
         mixture = torch.randn(unit.shape, generator=rng)
         (gradient,) = torch.autograd.grad(unit, x, mixture, retain_graph=True)  # (B, C, H, W)
         heat = gradient.abs().mean(dim=(0, 1))  # (H, W)

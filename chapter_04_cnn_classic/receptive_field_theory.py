@@ -16,29 +16,12 @@ whose union is taken. torch.fx records what the model does as a graph of operati
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import fx, nn
-from torch.nn import functional as F
 
+from chapter_04_cnn_classic import receptive_field_rules as rules
 from utils.errors import UserError
-
-# Operations that treat every pixel by itself, or only change what is stored: the field stays.
-POINTWISE_LAYERS = (
-    *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Softplus),
-    *(nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d),
-)
-POINTWISE_FUNCTIONS = {
-    *(operator.add, operator.mul, operator.sub, operator.truediv, torch.cat, torch.add, torch.mul),
-    *(F.relu, F.gelu, F.silu, F.dropout, torch.relu, torch.tanh, torch.sigmoid),
-}
-# Operations that mix the whole map: what follows them sees the whole picture.
-GLOBAL_LAYERS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Linear)
-GLOBAL_FUNCTIONS = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.flatten, torch.mean}
-GLOBAL_METHODS = {"flatten", "mean"}
 
 
 @dataclass(frozen=True)
@@ -75,11 +58,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of a layer; `depth` counts the windows on the longest path to it."""
+    """The receptive field of a layer; `depth` counts the windows on the longest path to it.
+
+    `places`: which of the `ndim` axes of its output are height and width.
+    """
 
     height: Axis = Axis()
     width: Axis = Axis()
     depth: int = 0
+    places: tuple[int, int] = (2, 3)  # of (B, C, H, W)
+    ndim: int = 4
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
@@ -91,67 +79,28 @@ def trace(model: nn.Module) -> fx.GraphModule:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module but torch's own and those that slide a window."""
+    """Looks into every module but torch's, the course's twins of these, and single windows."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return hasattr(module, "kernel_size") or super().is_leaf_module(module, name)
+        window = hasattr(module, "kernel_size") and not any(module.children())
+        return window or type(module) in rules.TWINS or super().is_leaf_module(module, name)
 
 
 def node_fields(graph: fx.GraphModule) -> dict[fx.Node, Field | None]:
-    """The field of every operation's output; None: the whole picture.
+    """The field of every operation's output; None: the whole picture. Left out is what depends on
+    no pixel.
 
-    UserError for an operation of which nothing is known here.
+    UserError for an operation of which nothing is known (receptive_field_rules.py).
     """
     fields: dict[fx.Node, Field | None] = {}
     for node in graph.graph.nodes:
         if node.op == "placeholder":
             fields[node] = Field()
-        elif node.op not in ("get_attr", "output"):
-            inputs = [fields[arg] for arg in node.all_input_nodes if arg in fields]
-            module = graph.get_submodule(node.target) if node.op == "call_module" else None
-            fields[node] = _after(node, module, inputs)
+            continue
+        from_pixels = any(arg in fields for arg in node.all_input_nodes)
+        if from_pixels and node.op != "output" and not rules.is_constant(node):
+            fields[node] = rules.after(node, graph, fields)
     return fields
-
-
-def _after(node: fx.Node, module: nn.Module | None, inputs: list[Field | None]) -> Field | None:
-    target = node.target
-    known_global = isinstance(module, GLOBAL_LAYERS) or (
-        target in GLOBAL_METHODS if node.op == "call_method" else target in GLOBAL_FUNCTIONS
-    )
-    if known_global or any(field is None for field in inputs):
-        return None
-    if hasattr(module, "kernel_size") and "Transpose" not in type(module).__name__:
-        return _slide(inputs[0], module)
-    if isinstance(module, POINTWISE_LAYERS) or target in POINTWISE_FUNCTIONS:
-        return _union(inputs)
-    what = target if module is None else type(module).__name__
-    raise UserError(f"the receptive field of {what} ({node.name}) is not known here")
-
-
-def _slide(field: Field, window: nn.Module) -> Field:
-    options = [window.kernel_size, window.stride, window.padding, getattr(window, "dilation", 1)]
-    if isinstance(window.padding, str):  # "same" puts the odd zero at the end
-        spans = zip(_pair(options[0]), _pair(options[3]), strict=True)
-        same = tuple((kernel - 1) * dilation // 2 for kernel, dilation in spans)
-        options[2] = same if window.padding == "same" else 0
-    rows, columns = zip(*map(_pair, options), strict=True)
-    return Field(field.height.window(*rows), field.width.window(*columns), field.depth + 1)
-
-
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def _union(fields: list[Field]) -> Field:
-    """The field of a sum or concatenation, axis by axis (exact where one branch holds the rest)."""
-
-    def join(axes: list[Axis]) -> Axis:
-        if len({axis.jump for axis in axes}) > 1:
-            raise UserError("branches with different strides meet: their units do not line up")
-        return Axis(axes[0].jump, frozenset().union(*(axis.offsets for axis in axes)))
-
-    height, width = join([f.height for f in fields]), join([f.width for f in fields])
-    return Field(height, width, max(field.depth for field in fields))
 
 
 def label(node: fx.Node) -> str:

@@ -208,7 +208,8 @@ def over_test_split(
     else:
         images = load_task(classifier.dataset, args.data_dir, args.test_pictures).test[0]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in args.methods}
-    places = all_places(classifier, layers, images[0])
+    # Of the layer for integrated gradients too: "near the object" is the same for all methods.
+    places = {name: places_of(classifier, layer, images[0]) for name, layer in layers.items()}
     for number, pixels in enumerate(cli.progress(images, "test pictures")):
         x = classifier.standardize(pixels[None])
         label = int(classifier.probabilities(pixels[None]).argmax())

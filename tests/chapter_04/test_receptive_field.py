@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from chapter_04_cnn_classic import receptive_field as script
 from chapter_04_cnn_classic import receptive_field_effective as effective
 from chapter_04_cnn_classic.architectures import googlenet, vgg
-from chapter_04_cnn_classic.model import build_model
+from chapter_04_cnn_classic.layers import use_course_layers
+from chapter_04_cnn_classic.model import MODELS, build_model
 from chapter_04_cnn_classic.receptive_field_theory import (
     label,
     node_fields,
@@ -21,6 +22,17 @@ from chapter_04_cnn_classic.receptive_field_theory import (
 from utils.errors import UserError
 
 SIZE = (61, 54)  # rows and columns of the pictures
+
+
+class Function(nn.Module):
+    """A function of the picture, and a convolution after it."""
+
+    def __init__(self, function, channels=1):
+        super().__init__()
+        self.function, self.conv = function, nn.Conv2d(channels, 1, 3, bias=False)
+
+    def forward(self, x):
+        return self.conv(self.function(x))
 
 
 def random_layer(rng):
@@ -157,6 +169,125 @@ def test_inception_by_brute_force():
     assert torch.equal(got, claimed(field, 6, 6))
 
 
+def shuffled(x):
+    """A channel shuffle as torchvision writes it: a view of sizes that come from the picture."""
+    b, c, h, w = x.size()
+    return x.view(b, 2, c // 2, h, w).transpose(1, 2).contiguous().view(b, c, h, w)
+
+
+def channels_last(x):
+    x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
+    x = F.layer_norm(x, (2,)) * torch.tensor([1.0, 2.0], dtype=x.dtype)
+    return x.movedim(-1, 1) if isinstance(x, torch.Tensor) else x.permute(0, 3, 1, 2)
+
+
+# name: (channels, function); each is followed by a convolution 3x3, whose field is checked
+OPERATIONS = {
+    "F.max_pool2d": (1, lambda x: F.max_pool2d(x, 2, 1, padding=(1, 0))),
+    "F.avg_pool2d": (1, lambda x: F.avg_pool2d(x, (3, 2), stride=2)),
+    "F.lp_pool2d": (1, lambda x: F.lp_pool2d(x, 2, 3, stride=(1, 2))),
+    "F.relu6": (1, lambda x: F.relu6(x)),
+    "F.hardswish": (1, lambda x: F.hardswish(x)),
+    "F.softplus": (1, lambda x: F.softplus(x)),
+    "operators": (1, lambda x: (-x + x * 2) / 3 + x.clamp(min=0).add_(1).pow(2)),
+    "maximum": (1, lambda x: torch.maximum(x, 2 * x)),
+    "slices": (1, lambda x: x[:, :, 1::2, 2:-3]),
+    "ellipsis": (1, lambda x: x[..., 3:]),
+    "F.pad": (1, lambda x: F.pad(x, (2, 0, -1, 3))),
+    "transpose": (1, lambda x: x.transpose(2, 3)[:, :, 2:].mT),
+    "channels_last": (2, channels_last),
+    "linear on channels": (2, lambda x: F.linear(x.permute(0, 2, 3, 1), torch.ones(2, 2).to(x))
+                           .permute(0, 3, 1, 2)),
+    "shuffle by view": (2, shuffled),
+    "shuffle by flatten": (4, lambda x: x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)),
+    "chunks": (2, lambda x: torch.cat(x.chunk(2, dim=1)[::-1], 1)),
+    "mean of channels": (2, lambda x: x + x.mean(1, keepdim=True) * x.amax(dim=1, keepdim=True)),
+    "softmax of channels": (2, lambda x: x.softmax(dim=1)),
+    "squeezed": (1, lambda x: x.squeeze(1)[:, 2:].unsqueeze(1)),
+    "scaled by its size": (1, lambda x: x / x.shape[-1] + torch.zeros_like(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_against_the_gradient(name):
+    channels, function = OPERATIONS[name]
+    model = Function(function, channels).double()
+    nn.init.uniform_(model.conv.weight, 0.5, 1.5)
+    field = receptive_fields(model)["conv"]
+    rng = torch.Generator().manual_seed(5)
+    x = torch.rand(64, channels, 24, 30, generator=rng, dtype=torch.float64)
+    assert torch.equal(touched(model, x, 5, 6), claimed(field, 5, 6, (24, 30)))
+
+
+LAYERS = [
+    *(nn.ReLU6(), nn.PReLU(), nn.Hardswish(), nn.Hardsigmoid(), nn.Mish(), nn.CELU(), nn.SELU()),
+    *(nn.LogSigmoid(), nn.Softsign(), nn.Tanhshrink(), nn.Hardtanh(-9, 9), nn.RReLU()),
+    *(nn.Softmax(dim=1), nn.Softmax2d(), nn.LogSoftmax(1), nn.AlphaDropout(), nn.Dropout2d()),
+    *(nn.LocalResponseNorm(2), nn.ChannelShuffle(2), nn.LPPool2d(2, 2), nn.LPPool2d(2, (2, 1), 2)),
+    *(nn.ZeroPad2d((1, 0, 2, 3)), nn.ConstantPad2d(1, 2.0), nn.GLU(1), nn.Unflatten(1, (2, 1))),
+    nn.MaxPool2d(2, padding=1),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_layers_of_torch_against_the_gradient(layer):
+    more = [nn.Flatten(1, 2)] if isinstance(layer, nn.Unflatten) else []
+    after = nn.Conv2d(1 if isinstance(layer, nn.GLU) else 2, 1, 3)
+    model = nn.Sequential(nn.Conv2d(1, 2, 2), layer, *more, after).double().eval()
+    for parameter in (*model[0].parameters(), *after.parameters()):
+        nn.init.uniform_(parameter, 0.5, 1.5)
+    field = list(receptive_fields(model).values())[-1]
+    x = torch.rand(64, 1, 20, 20, generator=torch.Generator().manual_seed(6)).double()
+    assert torch.equal(touched(model, x, 4, 4), claimed(field, 4, 4, (20, 20)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "mixes"),
+    [
+        (nn.Softmax(dim=-1), True),
+        (nn.GroupNorm(1, 2), True),
+        (nn.LayerNorm([2, 8, 8]), True),
+        (nn.Linear(8, 8), True),
+        (nn.Softmax(dim=-3), False),
+    ],
+)
+def test_what_mixes_places_sees_the_picture(layer, mixes):
+    fields = receptive_fields(nn.Sequential(nn.Conv2d(1, 2, 3), layer, nn.Conv2d(2, 1, 3)))
+    assert list(fields) == ["0"] if mixes else ["0", "1", "2"]
+
+
+def test_a_model_on_the_courses_layers_has_the_same_fields():
+    model = build_model("vgg11_bn", 10, 32)
+    expected = receptive_fields(model)
+    assert receptive_fields(use_course_layers(model)) == expected
+
+
+def test_the_unit_in_the_middle_is_found_whatever_the_layout():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 5, 3)
+
+        def forward(self, x):
+            return self.conv(x).permute(0, 2, 3, 1)  # (B, H, W, C)
+
+    graph = trace(Last())
+    node = next(n for n in graph.graph.nodes if n.target == "permute")
+    x = torch.randn(2, 1, 12, 20, generator=torch.Generator().manual_seed(0))
+    heat, unit = effective.effective_fields(graph, [node], x, torch.Generator())[node]
+    assert unit == (5, 9)
+    assert torch.equal(heat > 0, claimed(node_fields(graph)[node], 5, 9, (12, 20)))
+
+
+def test_every_network_of_the_chapter_can_be_traced():
+    for name in MODELS:
+        for size in (32, 224):
+            with torch.device("meta"):
+                model = build_model(name, 10, size, 1 if name == "lenet5" else 3)
+            fields = receptive_fields(model)
+            assert fields and list(fields.values())[-1].height.size > 10, name
+
+
 # Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks": 195 px
 # (AlexNet) and 212 px (VGG-16) after the last pool; the others by hand.
 @pytest.mark.parametrize(
@@ -200,7 +331,23 @@ def test_what_sees_everything_is_left_out():
     ("model", "message"),
     [
         (nn.Sequential(nn.ConvTranspose2d(1, 1, 3)), "ConvTranspose2d"),
-        (nn.Sequential(nn.Softmax2d()), "Softmax2d .* is not known"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.PixelShuffle(1)), "PixelShuffle .* is not known"),
+        (nn.Sequential(nn.FractionalMaxPool2d(2, output_ratio=0.5)), "FractionalMaxPool2d"),
+        (nn.Sequential(nn.Conv1d(1, 1, 3)), "Conv1d .* is not known"),
+        (nn.Sequential(nn.Conv3d(1, 1, 3)), "Conv3d"),
+        (nn.Sequential(nn.MaxPool1d(3)), "MaxPool1d"),
+        (nn.Sequential(nn.LPPool1d(2, 3)), "LPPool1d"),
+        (nn.Sequential(nn.MaxUnpool2d(2)), "MaxUnpool2d"),
+        (nn.Sequential(nn.Unfold(3)), "Unfold"),
+        (nn.Sequential(nn.CircularPad2d(1)), "CircularPad2d"),
+        (nn.Sequential(nn.Upsample(scale_factor=2)), "Upsample"),
+        (Function(lambda x: x[:, :, 3]), "getitem"),
+        (Function(lambda x: x[:, :, -3:]), "getitem"),
+        (Function(lambda x: x.view(-1, 2, 3, 4)), "view"),
+        (Function(lambda x: torch.cat([x, x], dim=2)), "cat"),
+        (Function(lambda x: x.permute(0, 2, 3, 1) + x), "add"),
+        (Function(lambda x: F.max_pool2d(x.permute(0, 2, 3, 1), 2)), "max_pool2d"),
+        (Function(lambda x: torch.roll(x, 1, 2)), "roll"),
     ],
 )
 def test_unknown_layers_are_named(model, message):
