@@ -86,7 +86,8 @@ Size = int | Sequence[int]
 def under_autocast(*tensors: Tensor | None) -> list[Tensor | None]:
     """Inside torch.autocast, cast to its type, as F.conv2d does; elsewhere unchanged."""
     device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device) or tensors[0].dtype == torch.float64:
+    known = torch.amp.is_autocast_available(device)  # not for "meta", where only shapes are
+    if not (known and torch.is_autocast_enabled(device)) or tensors[0].dtype == torch.float64:
         return list(tensors)
     dtype = torch.get_autocast_dtype(device)
     return [None if t is None else t.to(dtype) for t in tensors]

@@ -423,6 +423,25 @@ def test_use_course_layers():
     assert isinstance(layers.use_course_layers(nn.Conv2d(1, 1, 1).eval()), layers.Conv2d)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_the_layers_work_on_the_meta_device(train):
+    """Shapes only: nothing is computed, and autocast knows no such device."""
+    with torch.device("meta"):
+        model = layers.use_course_layers(Tiny()).train(train)
+    reference = Tiny().train(train)
+    x = torch.empty(2, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):  # of another device
+        y = model(x.to("meta"))
+    assert y.is_meta and y.shape == reference(x).shape
+    y.sum().backward()
+    assert all(p.grad.is_meta for p in model.parameters() if p.grad is not None)
+    for options in ({"method": "naive"}, {"method": "fft"}, {"padding_mode": "reflect"}):
+        conv = layers.Conv2d(3, 4, 3, padding=1, device="meta", **options)
+        assert conv(x.to("meta")).shape == (2, 4, 32, 32)
+    enlarge = layers.ConvTranspose2d(3, 4, 3, 2, device="meta")
+    assert enlarge(x.to("meta")).shape == (2, 4, 65, 65)
+
+
 def test_a_whole_googlenet_gives_the_same_logits():
     reference = torchvision.models.googlenet(num_classes=10, aux_logits=False, init_weights=False)
     ours = layers.use_course_layers(copy.deepcopy(reference.double().eval()))
