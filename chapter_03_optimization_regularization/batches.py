@@ -63,6 +63,17 @@ def check_batches(batches: Iterable[Any], kind: str, passes: int) -> None:
         )
 
 
+def count_batches(batches: Any) -> int:
+    """Batches in an epoch of the training, which has to know when it ends."""
+    try:
+        return len(batches)
+    except TypeError:
+        raise BatchesError(
+            f"training batches need a length, and a {type(batches).__name__} has none; give "
+            "Batches, a list or a DataLoader"
+        ) from None
+
+
 class Batches:
     """Tensors with one row an example, cut into batches of at most `batch_size` rows.
 

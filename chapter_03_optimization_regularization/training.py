@@ -32,7 +32,11 @@ import torch
 from torch import Tensor, nn
 
 from chapter_03_optimization_regularization import training_state
-from chapter_03_optimization_regularization.batches import Batches, check_batches
+from chapter_03_optimization_regularization.batches import (
+    Batches,
+    check_batches,
+    count_batches,
+)
 from chapter_03_optimization_regularization.evaluation import (
     LossFunction,
     Means,
@@ -189,6 +193,8 @@ class _Loop:
     def __post_init__(self) -> None:
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max', not {self.mode!r}")
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, not {self.accumulate}")
         self.epoch = self.batch = self.step = 0  # the next epoch, its next batch; steps done
         self.history, self.means = History(), Means()
         self.frozen: list[nn.Module] = []  # modules that stay in evaluation mode
@@ -198,7 +204,7 @@ class _Loop:
         check_batches(self.train, "training ", self.epochs)
         if self.val is not None:
             check_batches(self.val, "validation ", self.epochs)
-        self.per_epoch = math.ceil(len(self.train) / self.accumulate)  # optimiser steps
+        self.per_epoch = math.ceil(count_batches(self.train) / self.accumulate)  # optimiser steps
 
     def run(self, resume: bool, label: str, tensorboard: bool) -> History:
         self.fingerprint = fingerprint(self)  # of the rules as they are now, before any state
@@ -269,7 +275,8 @@ class _Loop:
     def check_monitor(self, metrics: Metrics) -> None:
         """ValueError, before the first update, for a value to monitor that nobody measures."""
         name = self.monitor.partition("_")[2]
-        if self.val is not None and name != "loss":
+        once = isinstance(self.val, Iterator)  # a look would use up its first batch
+        if self.val is not None and name != "loss" and not once:
             state = training_state.random_state()  # a look ahead must not change what follows
             with evaluating(self.model), torch.no_grad():
                 for batch in epoch_of(self.val, 0, 0, self.accelerator, even=False):

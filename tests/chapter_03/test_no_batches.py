@@ -108,6 +108,27 @@ def test_one_pass_is_enough_for_one_epoch_and_for_evaluate():
     assert evaluate(model, LOSS, iter(FOUR)) == evaluate(model, LOSS, FOUR)
 
 
+def test_a_look_at_the_metrics_leaves_an_iterator_whole():
+    """`monitor` is checked before the first update; not at the cost of a validation batch."""
+    model = nn.Linear(4, 2)
+    row = train(epochs=1, val=iter(FOUR), model=model, monitor="accuracy", mode="max").epochs[0]
+    found = evaluate(model, LOSS, FOUR)
+    assert row["val_loss"] == pytest.approx(found["loss"])
+    assert row["val_accuracy"] == pytest.approx(found["accuracy"])
+
+
+@pytest.mark.parametrize("loader", [(b for b in FOUR), DataLoader(Stream(), batch_size=8)])
+def test_training_batches_need_a_length(loader):
+    with pytest.raises(ValueError, match="training batches need a length"):
+        train(loader, epochs=1)
+
+
+@pytest.mark.parametrize("accumulate", [0, -1])
+def test_no_batches_to_a_step_are_no_step(accumulate):
+    with pytest.raises(ValueError, match="accumulate must be at least 1"):
+        train(accumulate=accumulate)
+
+
 def test_loader_of_unknown_length_validates_every_epoch():
     history = train(val=DataLoader(Stream(), batch_size=8))
     assert [row["val_loss"] > 0 for row in history.epochs] == [True] * 3
