@@ -17,6 +17,7 @@ A row includes the layers inside it. A module used twice has one row; its MACs a
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,8 +31,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from utils.file_io_util import human_bytes
 from utils.modes import evaluating
-
-_CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 @dataclass
@@ -194,10 +193,36 @@ def _unfused() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
+def _product_flops(*shapes, out_shape=None, **kwargs) -> int:
+    """The last two are multiplied: (n), (m, n) or (B, m, n) with (n), (n, p) or (B, n, p)."""
+    first, second = shapes[-2:]
+    return 2 * math.prod(first) * (second[-1] if len(second) > 1 else 1)
+
+
+def _bilinear_flops(x, weight, y, *expanded, out_shape=None, **kwargs) -> int:
+    """x_bi W_kij y_bj summed over i, j; `expanded`: the dimensions of (b, k, i, j) each lacks."""
+    shapes = []
+    for shape, dims in zip((x, weight, y), expanded, strict=False):
+        full = list(shape)
+        for dim in sorted(dims):
+            full.insert(dim, 1)
+        shapes.append(full)
+    return 2 * math.prod(torch.broadcast_shapes(*shapes))
+
+
 def _attention_flops(query, key, value, *args, out_shape=None, **kwargs) -> int:
     """q k^T and its product with v; the arguments are shapes, (B, h, T, D) and (B, h, S, D)."""
     batch, heads, queries, width = query
     return 2 * batch * heads * queries * key[-2] * (width + value[-1])
+
+
+# What FlopCounterMode leaves at 0. Attention on the CPU: early torch versions alone.
+_aten = torch.ops.aten
+_PRODUCTS = ("dot", "vdot", "mv", "addmv", "addmv_", "addbmm", "addbmm_", "addmm_", "baddbmm_")
+_MORE_FLOPS = {getattr(_aten, name): _product_flops for name in _PRODUCTS} | {
+    _aten._trilinear: _bilinear_flops,
+    _aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+}
 
 
 class _Counter:
@@ -209,10 +234,7 @@ class _Counter:
         self.saved: dict[int, Tensor] = {}  # by storage; the tensor keeps the number from reuse
         self.saved_bytes = self.gradient_bytes = self.calls = 0
         self.open_calls: list[tuple[int, int, int, int]] = []
-        # Early torch versions do not know how to count the CPU's attention kernel.
-        self.flops = FlopCounterMode(
-            display=False, custom_mapping={_CPU_ATTENTION: _attention_flops}
-        )
+        self.flops = FlopCounterMode(display=False, custom_mapping=_MORE_FLOPS)
 
     def __enter__(self) -> None:
         self.stack = ExitStack()

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from chapter_04_cnn_classic import layers as course_layers
 from utils.model_summary import summary
 
 
@@ -33,6 +35,94 @@ def test_conv2d(kernel, stride, padding, groups):
     _, _, height, width = result.layers[0].output_shapes[0]
     assert (height, width) == ((9 - 1) // stride + 1, (11 - 1) // stride + 1)
     assert result.macs == 2 * 6 * height * width * kernel * kernel * 4 // groups
+
+
+class Call(nn.Module):
+    """A function as a model."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
+
+
+def einsum(equation):
+    return lambda *inputs: torch.einsum(equation, *inputs)
+
+
+def in_place(name):
+    return lambda start, *inputs: getattr(start.clone(), name)(*inputs)
+
+
+ATTENTION = F.scaled_dot_product_attention
+# (name, function, shapes of its inputs, multiply-accumulates by hand)
+FUNCTIONS = [
+    ("dot", torch.dot, [(5,), (5,)], 5),
+    ("vdot", torch.vdot, [(5,), (5,)], 5),
+    ("inner", torch.inner, [(2, 5), (3, 5)], 2 * 3 * 5),
+    ("mv", torch.mv, [(3, 4), (4,)], 3 * 4),
+    ("mm", torch.mm, [(2, 4), (4, 3)], 2 * 4 * 3),
+    ("bmm", torch.bmm, [(5, 2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("matmul 1 1", torch.matmul, [(4,), (4,)], 4),
+    ("matmul 1 2", torch.matmul, [(4,), (4, 3)], 4 * 3),
+    ("matmul 2 1", torch.matmul, [(3, 4), (4,)], 3 * 4),
+    ("matmul 1 3", torch.matmul, [(4,), (5, 4, 3)], 5 * 4 * 3),
+    ("matmul 3 1", torch.matmul, [(5, 2, 4), (4,)], 5 * 2 * 4),
+    ("matmul 3 2", torch.matmul, [(5, 2, 4), (4, 3)], 5 * 2 * 4 * 3),
+    ("matmul 2 3", torch.matmul, [(2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("matmul 4 1", torch.matmul, [(6, 5, 2, 4), (4,)], 6 * 5 * 2 * 4),
+    ("matmul 4 2", torch.matmul, [(6, 5, 2, 4), (4, 3)], 6 * 5 * 2 * 4 * 3),
+    ("matmul 4 3", torch.matmul, [(6, 5, 2, 4), (5, 4, 3)], 6 * 5 * 2 * 4 * 3),
+    ("matmul 4 4", torch.matmul, [(6, 1, 2, 4), (1, 5, 4, 3)], 6 * 5 * 2 * 4 * 3),
+    ("addmv", torch.addmv, [(3,), (3, 4), (4,)], 3 * 4),
+    ("addmm", torch.addmm, [(2, 3), (2, 4), (4, 3)], 2 * 4 * 3),
+    ("addbmm", torch.addbmm, [(2, 3), (5, 2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("baddbmm", torch.baddbmm, [(5, 2, 3), (5, 2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("addmv_", in_place("addmv_"), [(3,), (3, 4), (4,)], 3 * 4),
+    ("addmm_", in_place("addmm_"), [(2, 3), (2, 4), (4, 3)], 2 * 4 * 3),
+    ("addbmm_", in_place("addbmm_"), [(2, 3), (5, 2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("baddbmm_", in_place("baddbmm_"), [(5, 2, 3), (5, 2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("einsum i,i", einsum("i,i->"), [(4,), (4,)], 4),
+    ("einsum ij,j", einsum("ij,j->i"), [(3, 4), (4,)], 3 * 4),
+    ("einsum bij,bjk", einsum("bij,bjk->bik"), [(5, 2, 4), (5, 4, 3)], 5 * 2 * 4 * 3),
+    ("tensordot", lambda a, b: torch.tensordot(a, b, 2), [(2, 4, 3), (4, 3, 5)], 2 * 4 * 3 * 5),
+    ("linear", F.linear, [(5, 2, 4), (3, 4), (3,)], 5 * 2 * 4 * 3),
+    ("linear of a vector", F.linear, [(4,), (3, 4), (3,)], 4 * 3),
+    ("linear to a number", F.linear, [(5, 4), (4,)], 5 * 4),
+    ("bilinear", F.bilinear, [(2, 4), (2, 5), (3, 4, 5), (3,)], 2 * 3 * 4 * 5),
+    ("conv1d", F.conv1d, [(2, 4, 10), (6, 4, 3)], 2 * 6 * 8 * 4 * 3),
+    ("conv3d", F.conv3d, [(2, 2, 5, 5, 5), (3, 2, 3, 3, 3)], 2 * 3 * 27 * 2 * 27),
+    ("conv unbatched", F.conv2d, [(4, 6, 6), (6, 4, 3, 3)], 6 * 16 * 4 * 9),
+    ("depthwise", lambda x, w: F.conv2d(x, w, groups=4), [(2, 4, 6, 6), (4, 1, 3, 3)], 2 * 4 * 144),
+    ("transposed 1d", F.conv_transpose1d, [(2, 4, 10), (4, 6, 3)], 2 * 4 * 10 * 6 * 3),
+    ("transposed 2d", F.conv_transpose2d, [(2, 4, 5, 5), (4, 6, 3, 3)], 2 * 4 * 25 * 6 * 9),
+    ("attention", ATTENTION, [(2, 3, 7, 4), (2, 3, 9, 4), (2, 3, 9, 4)], 2 * 3 * 7 * 9 * (4 + 4)),
+    ("element-wise", lambda x, y: (x * y).relu().softmax(-1).sum(), [(4, 5), (5,)], 0),
+]
+
+
+@pytest.mark.parametrize("with_grad", [True, False])
+@pytest.mark.parametrize(
+    ("function", "shapes", "macs"), [case[1:] for case in FUNCTIONS], ids=[c[0] for c in FUNCTIONS]
+)
+def test_every_product_is_counted(function, shapes, macs, with_grad):
+    inputs = [torch.randn(shape, requires_grad=with_grad) for shape in shapes]
+    assert count(Call(function), input_data=inputs).macs == macs
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_bilinear_layer(device):
+    result = count(nn.Bilinear(4, 5, 3, device=device), [(2, 7, 4), (2, 7, 5)])
+    assert result.macs == 2 * 7 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize("package", [nn, course_layers], ids=["torch", "ours"])
+def test_pooling_costs_no_products(package):
+    for name, argument in [("AdaptiveAvgPool2d", 2), ("AvgPool2d", 2), ("MaxPool2d", 2)]:
+        assert count(getattr(package, name)(argument), (2, 3, 8, 8)).macs == 0
+    assert count(package.Conv2d(4, 6, 3, padding=1), (2, 4, 8, 8)).macs == 2 * 6 * 64 * 4 * 9
 
 
 def test_memory_of_two_layers_by_hand():
