@@ -144,6 +144,11 @@ def change_in_place(tensor: T, function: Callable, other) -> T:
             "in-place change of (or with) a tensor that requires grad cannot be recorded: "
             "do it inside `with no_grad():`, or use the out-of-place operation"
         )
+    if not tensor.data.flags.writeable:  # expand and unfold make such views
+        raise RuntimeError(
+            f"in-place change of a view of shape {tensor.data.shape} in which several numbers are "
+            "one place in memory: copy it first, Tensor(x)"
+        )
     other = other.data if isinstance(other, Node) else np.asarray(other)
     try:
         function(tensor.data, other, out=tensor.data, casting="same_kind")

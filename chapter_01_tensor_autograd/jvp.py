@@ -59,7 +59,8 @@ class Dual:
         return Dual(self.value * other.value, tangent)
 
     def __pow__(self, exponent: float) -> Dual:
-        return Dual(self.value**exponent, exponent * self.value ** (exponent - 1) * self.tangent)
+        slope = exponent * self.value ** (exponent - 1) if exponent else 0.0  # x^0 is flat at 0 too
+        return Dual(self.value**exponent, slope * self.tangent)
 
     def __matmul__(self, other: Dual | np.ndarray) -> Dual:
         if not isinstance(other, Dual):  # a constant: its tangent is zero, skip that product

@@ -134,15 +134,16 @@ def power(a: Any, b: Any) -> Tensor:
     a, b = operands(a, b)
 
     def vjp_b(g: Tensor, y: Tensor) -> Tensor:
-        # 0^b is flat in b: y = 0 there, and log(1) in the place of log(0) keeps 0 * inf away.
-        return unbroadcast(g * y * log(where(a.data == 0, 1.0, a)), b.data.shape)
+        # 0^b is flat in b >= 0: y = 0 there, and log(1) in the place of log(0) keeps 0 * inf away.
+        flat = (a.data == 0) & (b.data >= 0)
+        return unbroadcast(g * y * log(where(flat, 1.0, a)), b.data.shape)
 
     def vjp_a(g: Tensor, y: Tensor) -> Tensor:
         slope = where(b.data == 0, 0.0, b * a ** (b - 1.0))  # a^0 is flat, at a = 0 as well
         return unbroadcast(g * slope, a.data.shape)
 
     value = _broadcast("power", np.power, a, b)
-    return record("power", value, (a, vjp_a, a, b), (b, vjp_b, a, OUTPUT))
+    return record("power", value, (a, vjp_a, a, b), (b, vjp_b, a, b, OUTPUT))
 
 
 def _power_of_number(x: Tensor, n: float) -> Tensor:

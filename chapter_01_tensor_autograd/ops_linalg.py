@@ -14,6 +14,7 @@ columns back. Each is the other's VJP, so convolution can be differentiated any 
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def conv2d(
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return (value, value) if isinstance(value, Integral) else tuple(value)
 
 
 def _check_conv2d(x: tuple[int, ...], weight: tuple[int, ...], padding: tuple[int, int]) -> None:

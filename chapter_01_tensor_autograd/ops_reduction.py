@@ -10,6 +10,7 @@ an equal share to each (as torch.amax does).
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """`shape` with the reduced axes at length 1."""
     if axis is None:
         return (1,) * len(shape)
-    axes = [a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)]
+    axes = [a % len(shape) for a in ((axis,) if isinstance(axis, Integral) else axis)]
     return tuple(1 if i in axes else size for i, size in enumerate(shape))
 
 
@@ -56,7 +57,7 @@ def _count(x: Tensor, axis: Axis) -> int:
     """How many numbers go into each result."""
     if axis is None:
         return x.data.size
-    return math.prod(x.data.shape[a] for a in ((axis,) if isinstance(axis, int) else axis))
+    return math.prod(x.data.shape[a] for a in ((axis,) if isinstance(axis, Integral) else axis))
 
 
 def amax(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

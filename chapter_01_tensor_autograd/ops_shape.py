@@ -10,6 +10,7 @@ Most of them return a *view*: the same memory, walked in another order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def expand(x: Tensor, *sizes: int) -> Tensor:
 def squeeze(x: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Drop axis `dim` if its length is 1, or with None all such axes."""
     shape = x.data.shape
-    dims = range(len(shape)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = range(len(shape)) if dim is None else (dim,) if isinstance(dim, Integral) else dim
     drop = {d % len(shape) for d in dims if shape[d] == 1}
     return reshape(x, tuple(size for i, size in enumerate(shape) if i not in drop))
 
@@ -79,10 +80,13 @@ def unsqueeze(x: Tensor, dim: int) -> Tensor:
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """y = x[index], as in NumPy          dL/dx = g scattered to the places that were read"""
-    shape, value = x.data.shape, x.data[index]
-    if _is_basic(index):
-        return record_view("getitem", np.asarray(value), x, lambda g, y: scatter(g, index, shape))
-    return record("getitem", value, (x, lambda g, y: scatter(g, index, shape)))
+    shape = x.data.shape
+    if not _is_basic(index):
+        return record("getitem", x.data[index], (x, lambda g, y: scatter(g, index, shape)))
+    parts = index if isinstance(index, tuple) else (index,)
+    # With "..." a single number is a view as well; without, NumPy would copy it.
+    view = x.data[parts if Ellipsis in parts else (*parts, Ellipsis)]
+    return record_view("getitem", view, x, lambda g, y: scatter(g, index, shape))
 
 
 def scatter(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:

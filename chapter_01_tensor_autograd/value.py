@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from itertools import pairwise
 
 
@@ -49,15 +50,16 @@ class Value:
         return Value(self.data * other.data, (self, other), (other.data, self.data))
 
     def __pow__(self, exponent: float) -> Value:
-        slope = exponent * self.data ** (exponent - 1) if exponent else 0.0
-        return Value(self.data**exponent, (self,), (slope,))
+        slope = exponent * power(self.data, exponent - 1) if exponent else 0.0
+        return Value(power(self.data, exponent), (self,), (slope,))
 
     def exp(self) -> Value:
-        result = math.exp(self.data)
+        result = or_else(math.inf, math.exp, self.data)
         return Value(result, (self,), (result,))
 
     def log(self) -> Value:
-        return Value(math.log(self.data), (self,), (1.0 / self.data,))
+        result = or_else(math.nan if self.data else -math.inf, math.log, self.data)
+        return Value(result, (self,), (power(self.data, -1.0),))
 
     def tanh(self) -> Value:
         result = math.tanh(self.data)
@@ -96,7 +98,7 @@ class Value:
         return -self + other
 
     def __truediv__(self, other: Value | float) -> Value:
-        return self * (other**-1 if isinstance(other, Value) else 1.0 / other)
+        return self * (other**-1 if isinstance(other, Value) else power(other, -1.0))
 
     def __rtruediv__(self, other: float) -> Value:
         return self**-1 * other
@@ -106,6 +108,21 @@ class Value:
 
     def __repr__(self) -> str:
         return f"Value(data={self.data:.6g}, grad={self.grad:.6g})"
+
+
+# Where Python raises an error or leaves the real numbers, torch has inf or nan, and so have we.
+def or_else(edge: float, function: Callable[..., float], *numbers: float) -> float:
+    """function(*numbers), or `edge` outside its domain and beyond the largest float."""
+    try:
+        return function(*numbers)
+    except (ValueError, OverflowError):
+        return edge
+
+
+def power(base: float, exponent: float) -> float:
+    """base ** exponent: the root of -1 is nan and no complex number, 0 ** -1 is inf."""
+    edge = math.copysign(math.inf, base) if exponent % 2 == 1 else math.inf
+    return or_else(math.nan if base < 0 and exponent % 1 else edge, math.pow, base, exponent)
 
 
 class Neuron:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +110,9 @@ class LayerNorm(Norm):
 
 
 def as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    """4, NumPy's integers too, or (3, 4) -> a tuple of Python's integers."""
+    one = isinstance(normalized_shape, Integral)
+    return tuple(map(int, (normalized_shape,) if one else normalized_shape))
 
 
 def last_dims(x: Tensor, shape: tuple[int, ...]) -> Dims:

@@ -21,6 +21,7 @@ Papers: Howard 2013 (colour jitter); Cubuk et al. 2019 (the list of operations, 
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -204,7 +205,7 @@ def factor_range(
     value: Range, name: str, center: float, lowest: float, highest: float
 ) -> tuple[float, float]:
     """A strength or a pair as (low, high); ValueError outside lowest .. highest."""
-    if isinstance(value, int | float):
+    if isinstance(value, Real):  # NumPy's numbers too
         if value < 0:
             raise ValueError(f"{name} must not be negative, got {value}")
         low, high = center - value, center + value

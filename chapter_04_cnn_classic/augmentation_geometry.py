@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -234,7 +235,7 @@ def whole_numbers(
 
 def pixels(size: int | float, x: Tensor) -> int:
     """A size in pixels; a float is a fraction of the shorter side of x, at least one pixel."""
-    return size if isinstance(size, int) else max(1, round(size * min(x.shape[2:])))
+    return int(size) if isinstance(size, Integral) else max(1, round(size * min(x.shape[2:])))
 
 
 def check_batch(x: Tensor) -> None:
@@ -246,7 +247,7 @@ def check_batch(x: Tensor) -> None:
 
 
 def check_size(size: int | float, name: str) -> int | float:
-    if size < 0 or (isinstance(size, float) and size >= 1):
+    if size < 0 or (not isinstance(size, Integral) and size >= 1):
         raise ValueError(
             f"{name} must be a number of pixels (int) or a fraction below 1 (float), got {size!r}"
         )

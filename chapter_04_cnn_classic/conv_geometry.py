@@ -19,8 +19,10 @@ Reference: Dumoulin & Visin 2016, A guide to convolution arithmetic for deep lea
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -45,11 +47,11 @@ class Geometry:
 
 def pair(value: int | Sequence[int], name: str, smallest: int = 1) -> Pair:
     """3 or (3,) -> (3, 3); (3, 5) stays. ValueError for other lengths or values < smallest."""
-    values = (value,) * 2 if isinstance(value, int) else tuple(value)
+    values = (value,) * 2 if isinstance(value, Integral) else tuple(value)
     values = values * 2 if len(values) == 1 else values
     if len(values) != 2 or any(v < smallest for v in values):
         raise ValueError(f"{name} must be one or two integers >= {smallest}, got {value!r}")
-    return values
+    return tuple(map(operator.index, values))  # of NumPy's integers Python's
 
 
 def output_length(

@@ -42,10 +42,10 @@ from torch import Tensor
 
 from chapter_04_cnn_classic.conv_geometry import (
     Geometry,
-    Pair,
     conv_geometry,
     crop,
     pad_zeros,
+    pair,
     transposed_geometry,
     windows,
 )
@@ -277,7 +277,7 @@ def im2col(
 
 def col2im(
     input: Tensor,
-    output_size: Pair,
+    output_size: Size,
     kernel_size: Size,
     dilation: Size = 1,
     padding: Size = 0,
@@ -287,7 +287,8 @@ def col2im(
 
     Not the inverse of im2col: a pixel under n windows comes back n times as large.
     """
-    geometry = conv_geometry(output_size, kernel_size, stride, padding, dilation)
+    size = pair(output_size, "output_size")
+    geometry = conv_geometry(size, kernel_size, stride, padding, dilation)
     taps, positions = math.prod(geometry.kernel_size), math.prod(geometry.output_size)
     if input.ndim != 3 or input.shape[1] % taps != 0 or input.shape[2] != positions:
         raise ValueError(f"(B, C * {taps}, {positions}) is needed, got {tuple(input.shape)}")

@@ -63,7 +63,8 @@ def pooling_geometry(
 ) -> Geometry:
     """All sizes; the lower and right padding grow (or shrink) to where the last window ends."""
     kernel, spread = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
-    step = kernel if stride is None or stride == [] else pair(stride, "stride")
+    no_stride = stride is None or (isinstance(stride, Sequence) and not stride)
+    step = kernel if no_stride else pair(stride, "stride")
     before = pair(padding, "padding", smallest=0)
     if any(2 * p > k for p, k in zip(before, kernel, strict=True)):
         raise ValueError(f"padding {before} is more than half of the kernel {kernel}")
@@ -312,7 +313,7 @@ def bin_counts(output_size: Bins, size: Sequence[int]) -> Pair:
         raise ValueError(f"output_size must be one or two sizes or None, got {output_size!r}")
     if 0 in size:
         raise ValueError(f"cannot pool an empty image of {tuple(size)} pixels")
-    return tuple(n if w is None else w for w, n in zip(wanted, size, strict=True))
+    return tuple(n if w is None else int(w) for w, n in zip(wanted, size, strict=True))
 
 
 def bin_means(x: Tensor, dim: int, count: int) -> Tensor:

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -129,7 +130,7 @@ def summary(
 
 
 def _make_inputs(model, input_size, dtypes, device) -> tuple[Tensor, ...]:
-    shapes = [input_size] if all(isinstance(n, int) for n in input_size) else list(input_size)
+    shapes = [input_size] if all(isinstance(n, Integral) for n in input_size) else list(input_size)
     dtypes = [torch.float32] * len(shapes) if dtypes is None else list(dtypes)
     if len(dtypes) != len(shapes):
         raise ValueError(f"{len(shapes)} inputs but {len(dtypes)} dtypes")

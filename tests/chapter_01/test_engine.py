@@ -252,6 +252,51 @@ def test_an_optimiser_step_works_in_the_same_memory() -> None:
     np.testing.assert_allclose(w.data, before * 0.8)
 
 
+def test_a_single_number_of_a_row_is_a_view() -> None:
+    x = Tensor([1.0, 2.0, 3.0])
+    x[0].add_(10.0)
+    x[np.int64(1)].mul_(2.0)
+    x[..., -1].copy_(7.0)
+    for number in x:
+        number.sub_(1.0)
+    np.testing.assert_array_equal(x.data, [10, 3, 6])
+    matrix = Tensor(np.zeros((2, 2)))
+    matrix[1, 0].add_(5.0)
+    matrix[0][1].add_(4.0)
+    np.testing.assert_array_equal(matrix.data, [[0, 4], [5, 0]])
+    assert x[[0]].add_(1.0).data == 11 and x.data[0] == 10, "a list of indices gives a copy"
+
+
+def test_in_place_change_of_a_single_number_is_detected() -> None:
+    x = leaf(3)
+    y = x * x
+    with no_grad():
+        x[1].add_(1.0)
+    with pytest.raises(RuntimeError, match="'multiply'"):
+        y.sum().backward()
+
+
+def test_gradient_of_a_single_number() -> None:
+    x = leaf(3)
+    (x[1] * x[1] + x[0, ...]).backward()
+    np.testing.assert_allclose(x.grad.data, [1, 2 * x.data[1], 0])
+
+
+def test_in_place_change_of_an_expanded_tensor_says_why() -> None:
+    x = Tensor([[1.0], [2.0]])
+    for change in (
+        lambda: x.expand(2, 3).add_(1.0),
+        lambda: x.expand(4, 2, 1).copy_(0.0),
+        lambda: x.expand(2, 3)[0].mul_(2.0),
+    ):
+        with pytest.raises(RuntimeError, match=r"one place in memory.*copy"):
+            change()
+    np.testing.assert_array_equal(x.data, [[1], [2]])
+    assert Tensor(x.expand(2, 3)).add_(1.0).data.sum() == 15
+    with pytest.raises(ValueError, match="does not broadcast"):
+        x.add_(np.zeros(5))
+
+
 def test_in_place_change_that_would_be_lost_is_refused() -> None:
     x = leaf(2)
     with pytest.raises(RuntimeError, match="no_grad"):

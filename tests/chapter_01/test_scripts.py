@@ -127,6 +127,11 @@ def test_addresses_follow_the_formula():
 # ------------------------------------------------------------------------------------ jvp.py
 
 
+def test_dual_power_zero_is_flat_at_zero() -> None:
+    out = Dual(np.array([0.0, 2.0]), np.ones(2)) ** 0
+    assert out.value.tolist() == [1, 1] and out.tangent.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_forward_mode_equals_torch_func(seed):
     assert max(forward_mode.compare_with_torch(seed).values()) < 1e-13

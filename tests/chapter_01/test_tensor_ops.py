@@ -396,6 +396,37 @@ def test_equal_operands_share_the_gradient(name: str) -> None:
     assert_equals_torch(ours, theirs, [TIED, np.zeros(3)])
 
 
+@pytest.mark.parametrize("base", [0.0, 2.0])
+def test_slope_of_a_power_in_its_exponent(base: float) -> None:
+    array = np.array([-1.0, 0.0, 0.5, 2.0])  # 0^-1 falls infinitely fast
+    x, t = Tensor(array, requires_grad=True), torch.tensor(array, requires_grad=True)
+    with np.errstate(all="ignore"):
+        (base**x).backward(np.ones(4))
+    (base**t).backward(torch.ones(4))
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy())
+
+
+def test_numpy_integers_as_axes_and_sizes() -> None:
+    one, two = np.int64(1), np.int32(2)
+    array = normal((2, 3, 4))
+    x = Tensor(array, requires_grad=True)
+    for y, expected in (
+        (x.sum(one), array.sum(1)),
+        (x.mean(one, keepdims=True), array.mean(1, keepdims=True)),
+        (x.var(two), array.var(2, ddof=1)),
+        (x.max(one), array.max(1)),
+        (x.min((one, two)), array.min((1, 2))),
+        (x.softmax(one).sum(one), np.ones((2, 4))),
+        (x.reshape(np.int64(6), np.int64(4)), array.reshape(6, 4)),
+        (x.unsqueeze(one).squeeze(one), array),
+    ):
+        np.testing.assert_allclose(y.data, expected)
+        (gradient,) = grad(y.sum(), x)
+        assert gradient.shape == (2, 3, 4)
+    image, kernel = Tensor(np.ones((1, 1, 5, 5))), Tensor(np.ones((1, 1, 3, 3)))
+    assert engine.conv2d(image, kernel, None, np.int64(2), np.int64(1)).shape == (1, 1, 3, 3)
+
+
 def test_power_at_zero() -> None:
     base, exponent = np.array([0.0, 0.0, 2.0]), np.array([2.0, 0.0, 0.0])
     xs = [Tensor(a, requires_grad=True) for a in (base, exponent)]

@@ -1,5 +1,6 @@
 """The scalar engine against torch on random expressions, and its edge cases."""
 
+import math
 import random
 
 import pytest
@@ -67,6 +68,38 @@ def test_each_operation_equals_torch(name: str) -> None:
         reference.backward()
         assert result.data == pytest.approx(reference.item())
         assert value.grad == pytest.approx(tensor.grad.item())
+
+
+NUMBERS = [-3.0, -1.0, -0.5, 0.0, 1e-320, 0.5, 1.0, 3.0, 800.0, 1e200, -1e200]
+NUMBERS += [math.inf, math.nan]
+POWERS = [0, 1, 2, 3, -1, -2, -3, 0.5, -0.5, 1 / 3, 1.5, 2.5, -1.5, 400]
+EDGES = {f"** {power:.3g}": (lambda v, p=power: v**p) for power in POWERS}
+EDGES |= {f"/ {c}": (lambda v, c=c: v / c) for c in (0.0, -0.0, -2.0)}
+EDGES |= {f"{c} /": (lambda v, c=c: c / v) for c in (0.0, 1.0, -2.0)}
+EDGES |= {"exp": lambda v: v.exp(), "log": lambda v: v.log(), "tanh": lambda v: v.tanh()}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("name", EDGES)
+def test_edges_of_the_domain_equal_torch(name: str, number: float) -> None:
+    """Roots of negative numbers, logarithms and quotients of zero, overflow: inf and nan."""
+    value, tensor = Value(number), torch.tensor(number, dtype=torch.float64, requires_grad=True)
+    result, reference = EDGES[name](value), EDGES[name](tensor)
+    result.backward()
+    reference.backward()
+    assert isinstance(result.data, float)
+    assert result.data == pytest.approx(reference.item(), rel=1e-9, nan_ok=True)
+    assert value.grad == pytest.approx(tensor.grad.item(), rel=1e-9, nan_ok=True)
+
+
+def test_a_quotient_of_two_values_at_zero() -> None:
+    for number in (0.0, 2.0, -2.0):
+        value, tensor = Value(0.0), torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+        result, reference = Value(number) / value, number / tensor
+        result.backward()
+        reference.backward()
+        assert result.data == pytest.approx(reference.item(), nan_ok=True)
+        assert value.grad == pytest.approx(tensor.grad.item(), nan_ok=True)
 
 
 def test_power_zero_at_zero_is_flat() -> None:

@@ -4,6 +4,7 @@ import copy
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -295,6 +296,23 @@ def test_bad_input_raises_what_torch_raises(name, args, shape, error):
     for package in (nn, ours):
         with pytest.raises(error):
             getattr(package, name)(*args)(torch.randn(shape))
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8])
+def test_numpy_integers_as_sizes(integer):
+    x, four = torch.randn(2, 4, 3), integer(4)
+    for name, args in [
+        ("LayerNorm", (integer(3),)),
+        ("LayerNorm", ((four, 3),)),
+        ("LayerNorm", (np.array([4, 3], integer),)),
+        ("RMSNorm", (integer(3),)),
+        ("GroupNorm", (integer(2), four)),
+        ("BatchNorm1d", (four,)),
+        ("InstanceNorm1d", (four,)),
+    ]:
+        mine, reference = (getattr(package, name)(*args) for package in (ours, nn))
+        torch.testing.assert_close(mine(x), reference(x))
+        assert getattr(mine, "normalized_shape", ()) == getattr(reference, "normalized_shape", ())
 
 
 def test_one_value_a_channel_is_fine_in_evaluation():

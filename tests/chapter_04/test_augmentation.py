@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms import ColorJitter as TheirJitter
@@ -174,6 +175,19 @@ def test_crop_is_a_window_of_the_padded_picture(mode, height, width, padding):
     chi_square = ((same.sum(dim=0) - expected) ** 2 / expected).sum().item()
     free = places**2 - 1
     assert chi_square < free + 4 * math.sqrt(2 * free)
+
+
+def test_sizes_as_numbers_of_numpy():
+    x = torch.rand(6, 3, 8, 8)
+    for ours, plain in [
+        (RandomCrop(np.int64(2)), RandomCrop(2)),
+        (Cutout(np.int32(4)), Cutout(4)),
+        (Cutout(np.float32(0.5)), Cutout(0.5)),
+        (ColorJitter(np.float32(0.5), np.int64(0)), ColorJitter(0.5, 0)),
+    ]:
+        torch.testing.assert_close(ours(x, generator(0)), plain(x, generator(0)))
+    with pytest.raises(ValueError, match="fraction below 1"):
+        Cutout(np.float32(1.5))
 
 
 def test_sizes_as_fractions():

@@ -3,6 +3,7 @@
 import copy
 import random
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -489,6 +490,39 @@ def test_input_errors(method):
         layers.ConvTranspose2d(3, 4, 3, padding_mode="circular")
     with pytest.raises(ValueError, match="output_padding"):
         layers.ConvTranspose2d(3, 4, 3, output_padding=1)(torch.randn(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32])
+def test_numpy_integers_as_sizes(integer):
+    one, two, three = map(integer, (1, 2, 3))
+    x = torch.randn(2, 4, 7, 7)
+    for name, args, options in [
+        ("Conv2d", (integer(4), two, three), {"stride": two, "padding": one, "groups": two}),
+        ("Conv2d", (4, 2, np.array([3, 2], integer)), {"padding": "same", "dilation": two}),
+        ("Conv2d", (4, 2, three), {"padding": two, "padding_mode": "reflect"}),
+        ("ConvTranspose2d", (4, 2, three, two, one, one), {"groups": two, "dilation": one}),
+        ("MaxPool2d", (two,), {"return_indices": True}),
+        ("MaxPool2d", (three, two, one, one), {"ceil_mode": True}),
+        ("AvgPool2d", ((three, 2), two, one), {}),
+        ("LPPool2d", (1, two), {}),
+        ("AdaptiveAvgPool2d", ((two, None),), {}),
+        ("AdaptiveMaxPool2d", ((two, 3),), {}),
+    ]:
+        mine, reference = (getattr(package, name)(*args, **options) for package in (layers, nn))
+        if mine.state_dict():
+            mine.load_state_dict(reference.state_dict())
+        torch.testing.assert_close(mine(x), reference(x), rtol=1e-4, atol=1e-5)
+    assert layers.AdaptiveAvgPool2d(two)(x).shape == (2, 4, 2, 2)
+    columns = layers.im2col(x, three, one, one, two)
+    torch.testing.assert_close(columns, F.unfold(x, 3, 1, 1, 2))
+    for size in ((integer(7), integer(7)), integer(7), 7):
+        torch.testing.assert_close(
+            layers.col2im(columns, size, 3, 1, 1, 2), F.fold(columns, 7, 3, 1, 1, 2)
+        )
+    weight = torch.randn(4, 2, 3, 3)
+    for convolution in (layers.conv2d_im2col, layers.conv2d_naive, layers.conv2d_fft):
+        y = convolution(x, weight, None, two, one, one, two)
+        torch.testing.assert_close(y, F.conv2d(x, weight, None, 2, 1, 1, 2), rtol=1e-4, atol=1e-5)
 
 
 def test_output_length_by_counting():

@@ -1,5 +1,6 @@
 """Counts against hand-computed ones; the model is left as it was."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -110,6 +111,14 @@ FUNCTIONS = [
 def test_every_product_is_counted(function, shapes, macs, with_grad):
     inputs = [torch.randn(shape, requires_grad=with_grad) for shape in shapes]
     assert count(Call(function), input_data=inputs).macs == macs
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32])
+def test_numpy_integers_in_the_input_size(integer):
+    model, one, three = nn.Linear(3, 2), integer(1), integer(3)
+    for size in ((one, 3), (one, three), [(one, three)], np.array([1, 3], integer)):
+        result = count(model, size)
+        assert result.macs == 6 and result.layers[0].output_shapes == [(1, 2)]
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
