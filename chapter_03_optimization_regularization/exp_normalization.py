@@ -59,7 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=cli.positive_int, default=3, help="passes over the training pictures")
     add("--seeds", type=cli.positive_int, default=3, help="first weights and batch orders tried")
-    add("--workers", type=cli.positive_int, default=2, help="networks trained at the same time")
+    add(
+        "--workers",
+        type=cli.int_from(1, cli.MOST_THREADS),
+        default=2,
+        help="networks trained at the same time",
+    )
     return parser
 
 

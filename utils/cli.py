@@ -108,15 +108,17 @@ positive_float = _number(float, "a number above 0", lambda value: value > 0)
 non_negative_float = _number(float, "a number of 0 or more", lambda value: value >= 0)
 # NumPy's generators take 32 bits; the scripts add small numbers to it for further seeds.
 seed = _number(int, "a whole number of 0 or more, below 2^32", lambda value: 0 <= value < 2**32)
-thread_count = _number(
-    int, "a whole number of 0 or more, at most 1024", lambda value: 0 <= value <= 1024
-)
 fraction = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
-def int_from(least: int) -> Callable:
-    """A type for numbers that must be whole and not below `least`."""
-    return _number(int, f"a whole number of {least} or more", lambda value: value >= least)
+def int_from(least: int, most: float = math.inf) -> Callable:
+    """A type for whole numbers that must not be below `least`, nor above `most`."""
+    words = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
+    return _number(int, f"a whole number {words}", lambda value: least <= value <= most)
+
+
+MOST_THREADS = 1024  # with many more the thread library ends the process, without a word of ours
+thread_count = int_from(0, MOST_THREADS)
 
 
 def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentParser:

@@ -82,7 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--pictures", type=cli.positive_int, default=4000, help="training pictures")
     group.add_argument("--seeds", type=cli.positive_int, default=1)
     help_text = "CPU threads while the times are measured"
-    group.add_argument("--latency_threads", type=cli.positive_int, default=1, help=help_text)
+    group.add_argument(
+        "--latency_threads", type=cli.int_from(1, cli.MOST_THREADS), default=1, help=help_text
+    )
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, default=4)
     group.add_argument("--batch_size", type=cli.positive_int, default=32)

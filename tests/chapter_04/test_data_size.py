@@ -83,3 +83,16 @@ def test_a_run_learns_and_repeats_itself(augment):
     assert first["accuracy"] > 50  # chance: 10 %
     if augment:
         assert script.run_once(task, 200, augment, 0, args) == first
+
+
+def test_augmentation_that_does_not_fit_stops_before_the_plain_trainings(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(script, "run_once", lambda *args: pytest.fail("it trains"))
+    words = ["--augment", "crop:8", "--output_dir", str(tmp_path)]
+    assert script.main(words) == 2
+    message = capsys.readouterr().err
+    assert "--augment crop:8 does not suit digits" in message
+    with pytest.raises(SystemExit) as stopped:
+        script.main(["--augment", "blur", "--output_dir", str(tmp_path)])
+    assert stopped.value.code == 2

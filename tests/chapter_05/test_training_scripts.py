@@ -204,6 +204,20 @@ def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(compared, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("augment", "says"),
+    [("blur", "unknown augmentation 'blur'"), ("crop:32", "needs pictures larger than 32 x 32")],
+)
+def test_augmentation_that_does_not_fit_is_one_sentence(augment, says, tmp_path, capsys):
+    words = ["--quick", "--dataset", "shapes", "--output_dir", str(tmp_path)]
+    try:
+        code = model_train.main([*words, "--augment", augment])
+    except SystemExit as stop:  # argparse ends the program itself
+        code = stop.code
+    message = capsys.readouterr().err
+    assert code == 2 and says in message and "Traceback" not in message
+
+
 # --- exp_degradation.py ---
 
 

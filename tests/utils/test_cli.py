@@ -125,6 +125,8 @@ def test_a_defect_of_ours_keeps_its_traceback(tmp_path):
         (cli.positive_int, "9" * 400),
         (cli.int_from(2), "1"),
         (cli.int_from(2), "9" * 400),
+        (cli.int_from(1, 1024), "1025"),
+        (cli.thread_count, "999999999"),
         (cli.non_negative_int, "-1"),
         (cli.positive_float, "1e999"),
         (cli.positive_float, "1e300"),

@@ -106,7 +106,7 @@ def test_text_that_is_no_unicode_is_stored_and_read_back(tmp_path):
         (["--run_name", ""], "'' is no name of a folder"),
         (["--seed", "18446744073709551616"], "is not a whole number of 0 or more, below 2^32"),
         (["--seed", "4294967296"], "is not a whole number of 0 or more, below 2^32"),
-        (["--threads", "99999999999"], "is not a whole number of 0 or more, at most 1024"),
+        (["--threads", "99999999999"], "is not a whole number from 0 to 1024"),
     ],
 )
 def test_options_that_cannot_be_meant(argv, words, capsys):
