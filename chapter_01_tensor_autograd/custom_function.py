@@ -216,17 +216,17 @@ def predicted_steps() -> dict[str, float]:
 
 def step_size_figure(steps: np.ndarray, errors: dict[str, np.ndarray]):
     figure, axes = plotting.subplots(1, 2, width=9.6, height=4.3, sharex=True, sharey=True)
-    colors = {"forward": plotting.COLORS[1], "central": plotting.COLORS[0]}
+    looks = {"forward": plotting.look(1), "central": plotting.look(0)}
     for name, runs in errors.items():
         rule, dtype = name.split(", ")
         ax = axes[0] if dtype == "float32" else axes[1]
-        color = colors[rule]
+        color = looks[rule]["color"]
         low, middle, high = np.quantile(np.maximum(runs, 1e-17), [0.1, 0.5, 0.9], axis=0)
-        ax.plot(steps, middle, color=color, label=f"{rule} difference")
+        ax.plot(steps, middle, label=f"{rule} difference", **looks[rule])
         ax.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
-        power = {"forward": "1/2", "central": "1/3"}[rule]
-        best = predicted_steps()[name]
-        ax.axvline(best, color=color, linestyle=":", label=f"predicted best h = eps^({power})")
+        power, dots = {"forward": ("1/2", ":"), "central": ("1/3", "-.")}[rule]
+        text = rf"predicted best h = $\varepsilon^{{{power}}}$"
+        ax.axvline(predicted_steps()[name], color=color, linestyle=dots, label=text)
         ax.set_title(dtype)
         ax.set_xlabel("step h")
     axes[0].set_ylabel("relative error of the derivative")

@@ -204,8 +204,8 @@ def measure(shapes: list[tuple[int, int]], repeats: int, seed: int) -> dict[str,
 
 def crossing(ratios: np.ndarray, seconds: dict[str, np.ndarray]) -> float:
     """The n/m at which both modes take equally long (interpolated on logarithmic axes)."""
-    means = {name: np.log(runs.mean(axis=0)) for name, runs in seconds.items()}
-    difference = means["forward"] - means["reverse"]  # grows with n/m
+    medians = {name: np.log(np.median(runs, axis=0)) for name, runs in seconds.items()}
+    difference = medians["forward"] - medians["reverse"]  # grows with n/m
     return float(np.exp(np.interp(0.0, difference, np.log(ratios))))
 
 
@@ -215,16 +215,18 @@ def figure(ratios: np.ndarray, seconds: dict[str, np.ndarray], shapes: list[tupl
     for name, runs in seconds.items():
         plotting.band(ax, ratios, runs * 1e3, labels[name])
     middle = int(np.argmin(np.abs(np.log(ratios))))
-    level = seconds["forward"].mean(axis=0)[middle] * 1e3
+    level = np.median(seconds["forward"], axis=0)[middle] * 1e3
     ax.plot(ratios, level * np.sqrt(ratios), ":", color="gray", label="proportional to n, to m")
     ax.plot(ratios, level / np.sqrt(ratios), ":", color="gray")
     product = shapes[0][0] * shapes[0][1]
     ax.set(xscale="log", yscale="log")
     ax.set_xticks(ratios, [f"{n}:{m}" for n, m in shapes], fontsize=7)
     ax.minorticks_off()
-    ax.set_xlabel(f"inputs : outputs  (n : m, with n m = {product})")
+    ax.set_xlabel(f"inputs : outputs  ($n : m$, with $n m$ = {product})")
     ax.set_ylabel("time of the whole Jacobian (ms)")
-    ax.set_title("Jacobian of a four-layer network R^n -> R^m (band: range of repeats)")
+    ax.set_title(
+        r"Jacobian of a four-layer network $\mathbb{R}^n \to \mathbb{R}^m$ (mean, range of repeats)"
+    )
     ax.legend(fontsize=8, loc="upper center")
     return fig
 
@@ -233,14 +235,23 @@ def result_table(shapes: list[tuple[int, int]], seconds: dict[str, np.ndarray]) 
     columns = [
         ("Inputs n", "输入 n", "d"),
         ("Outputs m", "输出 m", "d"),
-        ("Forward mode (ms)", "前向模式（毫秒）", ".2f"),
-        ("Reverse mode (ms)", "反向模式（毫秒）", ".2f"),
+        ("Forward mode (ms, median ± IQR)", "前向模式（毫秒，中位数 ± 四分位距）", ".2f"),
+        ("Reverse mode (ms, median ± IQR)", "反向模式（毫秒，中位数 ± 四分位距）", ".2f"),
     ]
     rows = []
     for i, (n, m) in enumerate(shapes):
-        cells = [(runs[:, i].mean() * 1e3, runs[:, i].std() * 1e3) for runs in seconds.values()]
-        rows.append([n, m, *cells])
+        quartiles = [np.quantile(1e3 * runs[:, i], (0.25, 0.5, 0.75)) for runs in seconds.values()]
+        rows.append([n, m, *((middle, high - low) for low, middle, high in quartiles)])
     return table(columns, rows)
+
+
+def times_faster(seconds: dict[str, np.ndarray]) -> dict[str, float]:
+    """The ratio of the medians at both ends: what one reads off the first and the last row."""
+    forward, reverse = (np.median(seconds[name], axis=0) for name in ("forward", "reverse"))
+    return {
+        "many_inputs_forward_over_reverse": forward[-1] / reverse[-1],
+        "many_outputs_reverse_over_forward": reverse[0] / forward[0],
+    }
 
 
 def build_parser():
@@ -272,12 +283,7 @@ def experiment(args: Namespace, run: Run) -> None:
     metrics = {
         "difference": differences,
         "crossing_ratio": crossing(ratios, seconds),
-        "many_inputs_forward_over_reverse": (
-            seconds["forward"][:, -1] / seconds["reverse"][:, -1]
-        ).mean(),
-        "many_outputs_reverse_over_forward": (
-            seconds["reverse"][:, 0] / seconds["forward"][:, 0]
-        ).mean(),
+        **times_faster(seconds),
         "n_of_many_inputs": shapes[-1][0],
     }
     run.save_result("jvp", metrics, {"main": result_table(shapes, seconds)})

@@ -222,7 +222,7 @@ def plot_depths(depths: Sequence[int], differences: dict[str, Array]) -> Figure:
     fig, ax = plotting.subplots()
     for name, runs in differences.items():
         plotting.band(ax, depths, runs, name.replace("_", "-"))
-    ax.axhline(np.finfo(float).eps, color="0.4", linestyle="--", label="float64 spacing at 1")
+    ax.axhline(np.finfo(float).eps, color="0.4", lw=1, label="float64 spacing at 1")
     ax.set(xscale="log", yscale="log", xticks=depths, xticklabels=depths, ylim=(1e-17, 1e-12))
     ax.minorticks_off()
     ax.set(xlabel="depth (layers)", ylabel="largest relative difference of a gradient")

@@ -55,7 +55,7 @@ def boundary_figure(task: Task, model: nn.Module, predict: Predict, title: str) 
     ax.imshow(image.reshape(160, 160, 3), origin="lower", extent=extent)
     x, y = x.cpu().numpy(), y.cpu().numpy()
     for k, color in enumerate(plotting.COLORS[: len(task.classes)]):
-        ax.plot(*x[y == k].T, "o", ms=3.2, color=color, mec="white", mew=0.4)
+        ax.plot(*x[y == k].T, plotting.MARKERS[k], ms=3.8, color=color, mec="white", mew=0.4)
     ax.grid(False)
     ax.set(title=f"spiral, {title}", xlabel="x", ylabel="y")
     return fig

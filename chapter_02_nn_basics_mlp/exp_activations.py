@@ -170,8 +170,8 @@ def functions_figure() -> Any:
         x = torch.linspace(-4, 4, 401, requires_grad=True)
         y = ACTIVATIONS[name]()(x)
         (slope,) = torch.autograd.grad(y.sum(), x)
-        ax.plot(x.detach(), y.detach(), label="phi(z)")
-        ax.plot(x.detach(), slope, "--", label="phi'(z)")
+        ax.plot(x.detach(), y.detach(), label=r"$\varphi(z)$")
+        ax.plot(x.detach(), slope, "--", label=r"$\varphi'(z)$")
         ax.set(title=name, ylim=(-1.5, 2.5))
     axes[0, 0].legend(fontsize=8, loc="upper left")
     for ax in axes[-1]:
@@ -180,9 +180,9 @@ def functions_figure() -> Any:
 
 
 def styled(axes_line: int) -> dict[str, Any]:
-    """Nine lines from eight colours: the pattern changes as well."""
-    colors = plotting.COLORS[:7]
-    return {"color": colors[axes_line % 7], "ls": "-" if axes_line < 7 else "--"}
+    """Nine lines from seven readable colours: the markers tell the last two from the first."""
+    marker = "" if axes_line < 7 else plotting.MARKERS[axes_line - 7]
+    return {**plotting.look(axes_line % 7), "marker": marker, "ms": 4}
 
 
 def gradient_figure(norms: dict[str, dict[int, np.ndarray]], depth: int) -> Any:
@@ -192,7 +192,7 @@ def gradient_figure(norms: dict[str, dict[int, np.ndarray]], depth: int) -> Any:
         by_layer = norms[name][depth]  # (seeds, depth + 1)
         left.plot(range(1, depth + 2), gmean(by_layer), label=name, **styled(i))
         first = [gmean(norms[name][d])[0] for d in GRADIENT_DEPTHS]
-        right.plot(GRADIENT_DEPTHS, first, marker=".", label=name, **styled(i))
+        right.plot(GRADIENT_DEPTHS, first, label=name, **styled(i))
     left.set(yscale="log", xlabel="layer (1 is next to the input)", ylabel="norm of dL/dW")
     left.set_title(f"fresh network with {depth} hidden layers")
     right.set(yscale="log", xlabel="hidden layers", ylabel="norm of dL/dW in the first layer")
@@ -209,11 +209,12 @@ def gmean(values: np.ndarray) -> np.ndarray:
 def dead_figure(dead: dict[str, dict[str, np.ndarray]]) -> Any:
     """A dot a seed, a line through the means; a diverged run has no dot on the left."""
     fig, (left, right) = plotting.subplots(1, 2, width=8.8, height=3.6)
-    for (name, values), color, shift in zip(dead.items(), plotting.COLORS, (-1, 1), strict=False):
+    for i, ((name, values), shift) in enumerate(zip(dead.items(), (-1, 1), strict=True)):
+        look, marker = plotting.look(i), plotting.MARKERS[i]
         for ax, key in ((left, "dead"), (right, "accuracy")):
             places = np.array(DEAD_RATES) + 0.008 * shift  # side by side
-            ax.plot(places, np.nanmean(values[key], axis=1), "-", color=color, label=name)
-            ax.plot(places, values[key], "o", color=color, ms=3.5)
+            ax.plot(places, np.nanmean(values[key], axis=1), label=name, **look)
+            ax.plot(places, values[key], marker, color=look["color"], ms=3.5)
     left.set(ylabel="units <= 0 on every training picture (%)", ylim=(-2, None))
     right.set(ylabel="test accuracy (%)", ylim=(0, 103))
     for ax in (left, right):

@@ -202,12 +202,14 @@ def variance_figure(measured: dict[str, dict[str, dict]], depth: int) -> Any:
     for column, (activation, schemes) in enumerate(measured.items()):
         for row, (kind, theory) in enumerate((("forward", "v"), ("backward", "g"))):
             ax = axes[row, column]
-            for (scheme, values), color in zip(schemes.items(), plotting.COLORS, strict=False):
+            for number, (scheme, values) in enumerate(schemes.items()):
                 if SCHEMES[scheme] == 0:
                     continue  # 0 has no logarithm; the legend says so
                 label = f"{scheme}: n Var(w) = {SCHEMES[scheme]:g}"
-                ax.plot(layers, values[theory], "-", color=color, lw=1, label=label)
-                ax.plot(layers, values[kind].T, ".", color=color, ms=3.5, alpha=0.7)
+                look, marker = plotting.look(number), plotting.MARKERS[number]
+                ax.plot(layers, values[theory], lw=1, label=label, **look)
+                dots = {"color": look["color"], "ms": 2.5, "alpha": 0.7}
+                ax.plot(layers, values[kind].T, marker, **dots)
             ax.set(yscale="log")
             if row == 0:
                 ax.set_title(f"{activation}, {MEASURE_WIDTH} units a layer")
@@ -230,6 +232,7 @@ def training_figure(trained: dict[str, dict[str, np.ndarray]], depth: int) -> An
         broken = not np.isfinite(values["loss"]).all()
         label = f"{scheme}{': no number any more' if broken else ''}"
         plotting.band(ax, steps, curve, label, color=plotting.COLORS[i])
+        ax.lines[-1].set_linewidth(max(1.6, 5 - 1.7 * i))  # the first three lie on one another
     ax.axhline(math.log(10), color="black", lw=0.8, ls=":", label="guessing: ln 10")
     ax.set(ylim=(0, TOP + 0.1), xlabel="step", ylabel="training loss (nats)")
     ax.set_title(f"digits, {depth} ReLU layers, SGD: mean and range of 3 seeds")

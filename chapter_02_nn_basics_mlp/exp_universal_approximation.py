@@ -186,10 +186,10 @@ def construction_figure(grid: np.ndarray, rows: dict[str, list[float]]) -> Any:
         ax.set(title=f"{bumps - 1} sigmoid units with computed weights", xlabel="x", ylabel="y")
         ax.legend(fontsize=8, loc="upper left")
     ax = axes[1, 1]
-    ax.loglog(rows["bumps"], rows["bound"], "k--", label="bound w(h)(1 + e)")
+    ax.loglog(rows["bumps"], rows["bound"], "k--", label=r"bound $\omega(h)(1 + \epsilon)$")
     ax.loglog(rows["bumps"], rows["sup"], "o-", label="sigmoid steps")
     ax.loglog(rows["bumps"], rows["relu_sup"], "s-", label="ReLU polyline")
-    ax.set(title="built by hand", xlabel="number of cells N", ylabel="sup |net - f|")
+    ax.set(title="built by hand", xlabel="number of cells N", ylabel=r"$\sup\,|\mathrm{net} - f|$")
     ax.legend(fontsize=8, loc="lower left")
     return fig
 
@@ -198,7 +198,7 @@ def bump_panel(ax: Any) -> None:
     x = torch.linspace(-1, 2, 400)
     up, down = Sigmoid()(STEEPNESS * x), -Sigmoid()(STEEPNESS * (x - 1))
     ax.plot(x, up, ":", label="step up at 0")
-    ax.plot(x, down, ":", label="step down at 1")
+    ax.plot(x, down, "--", label="step down at 1")
     ax.plot(x, up + down, color="black", label="their sum: a bump")
     ax.set(title="two sigmoids make a bump", xlabel="x / h", ylabel="y")
     ax.legend(fontsize=8, loc="lower left")

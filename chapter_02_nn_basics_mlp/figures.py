@@ -50,8 +50,8 @@ def draw_hinges() -> Figure:
     hinges = weights[:, None] * relu(x - BENDS[:, None])  # (m, 601)
     offset = true_curve(BENDS[0])
     figure, (left, right) = plotting.subplots(1, 2, width=8.4, height=3.3)
-    for bend, weight, hinge in zip(BENDS, weights, hinges, strict=True):
-        left.plot(x, hinge, label=f"{weight:+.2f} · ReLU(x {-bend:+.2f})")
+    for i, (bend, weight, hinge) in enumerate(zip(BENDS, weights, hinges, strict=True)):
+        left.plot(x, hinge, label=f"{weight:+.2f} · ReLU(x {-bend:+.2f})", **plotting.look(i))
     left.set(title="seven hidden units, each times its weight", xlabel="x", ylabel="contribution")
     left.set_ylim(-9.5, 17)
     left.legend(fontsize=7, loc="upper left", ncols=2)

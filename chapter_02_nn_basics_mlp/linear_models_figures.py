@@ -38,8 +38,9 @@ def plot_convergence(curves: dict[str, Array]) -> Figure:
         ("Logistic regression, breast cancer", ["gradient descent", "Newton"], "upper right"),
     ]
     for ax, (title, names, corner) in zip(axes, panels, strict=True):
-        for name in names:
-            ax.plot(np.arange(1, len(curves[name]) + 1), curves[name], label=name)
+        for i, name in enumerate(names):
+            steps = np.arange(1, len(curves[name]) + 1)
+            ax.plot(steps, curves[name], label=name, **plotting.look(i))
         ax.set(xscale="log", yscale="log", xlabel="step", title=title, ylim=(1e-13, 3))
         ax.legend(loc=corner)
     axes[0].set_ylabel("objective above its minimum (start = 1)")

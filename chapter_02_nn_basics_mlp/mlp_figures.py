@@ -70,7 +70,7 @@ def outside_figure(problem: Problem, points: Points, fits: dict[str, tuple]) -> 
     for ax, (predictions, title), color in zip(axes.flat, fits.values(), colors, strict=False):
         ax.axvspan(points.x.min(), points.x.max(), color="#BBBBBB", alpha=0.3, lw=0)
         ax.plot(x, problem.truth(x[:, None]), "--", color="black", lw=1)
-        plotting.band(ax, x, predictions, "fit", color=color)
+        plotting.band(ax, x, predictions, "fit", color=color, linestyle="-")
         ax.set(title=title, ylim=(-3, 3))
         ax.set(xlabel="x", ylabel="y")
         ax.tick_params(labelbottom=True)
@@ -102,15 +102,17 @@ def everywhere(problem: Problem) -> np.ndarray:
 
 
 def curve_figure(histories: dict[str, np.ndarray], noise: float) -> Any:
-    """Training and validation error. histories: kind -> (R, E, 3), columns epoch, train, val."""
-    fig, ax = plotting.subplots(height=3.6)
-    for (kind, history), color in zip(histories.items(), plotting.COLORS, strict=False):
+    """A panel a network. histories: kind -> (R, E, 3), columns epoch, train, val."""
+    columns = len(histories)
+    fig, axes = plotting.subplots(
+        1, columns, width=max(6.4, 2.4 * columns), height=3.6, sharey=True, squeeze=False
+    )
+    for ax, (kind, history) in zip(axes[0], histories.items(), strict=True):
         epochs = history[0, :, 0]
-        label = kind.replace("_", " ")
-        plotting.band(ax, epochs, history[:, :, 2], f"{label}, validation", color=color)
-        ax.plot(epochs, history[:, :, 1].mean(axis=0), ":", color=color, label=f"{label}, training")
-    ax.axhline(noise, color="black", lw=0.8, ls="--", label=f"noise {noise}")
-    ax.set(xlabel="epoch (one step on all points)", ylabel="RMSE on noisy points")
-    ax.set_ylim(0, 3 * noise)
-    ax.legend(fontsize=8, ncols=2)
+        plotting.band(ax, epochs, history[:, :, 2], "validation")
+        ax.plot(epochs, history[:, :, 1].mean(axis=0), label="training", **plotting.look(1))
+        ax.axhline(noise, color="black", lw=0.8, ls=":", label=f"noise {noise}")
+        ax.set(xlabel="epoch", title=kind.replace("_", " "), ylim=(0, 3 * noise))
+    axes[0, 0].set_ylabel("RMSE on noisy points")
+    axes[0, -1].legend(fontsize=8)
     return fig

@@ -213,38 +213,41 @@ def measure_optimizer(task: Task, name: str, sizes: list[int], args: argparse.Na
 def figure(results: dict[str, dict], noise: list[list[tuple[float, float]]]) -> Any:
     """Steps, examples and best rate over the batch size; the noise scale over the loss."""
     fig, axes = plotting.subplots(2, 2, width=9.4, height=7.0)
-    for (name, r), color in zip(results.items(), plotting.COLORS, strict=False):
-        sizes = np.array(r["sizes"])
+    for i, (name, r) in enumerate(results.items()):
+        sizes, look, marker = np.array(r["sizes"]), plotting.look(i), plotting.MARKERS[i]
         line = np.geomspace(sizes[0], sizes[-1], 200)
         law = r["s_min"] * (1 + r["b_crit"] / line)
-        label = f"{name}: fit, B_crit = {r['b_crit']:.0f}"
+        label = rf"{name}: fit, $B_{{crit}}$ = {r['b_crit']:.0f}"
         for ax, y, dots in ((axes[0, 0], law, r["steps"]),
                             (axes[0, 1], law * line, r["steps"] * sizes)):  # fmt: skip
-            ax.plot(line, y, color=color, lw=1, label=label)
-            ax.plot(np.tile(sizes, (len(dots), 1)), dots, "o", ms=3.5, color=color)
-            ax.axvline(r["b_crit"], color=color, ls=":", lw=1)
-        axes[1, 0].plot(sizes, r["rates"], "o-", color=color, label=f"{name}, best of the ladder")
+            ax.plot(line, y, lw=1.2, label=label, **look)
+            ax.plot(np.tile(sizes, (len(dots), 1)), dots, marker, ms=3.5, color=look["color"])
+            ax.axvline(r["b_crit"], lw=0.8, **look)
+        label = f"{name}, best of the ladder"
+        axes[1, 0].plot(sizes, r["rates"], marker=marker, label=label, **look)
     rates_lines(axes[1, 0], results)
     for i, points in enumerate(noise):
         losses, scales = zip(*points, strict=True)
         axes[1, 1].plot(losses, scales, "o-", ms=3.5, lw=1, color=plotting.COLORS[2],
                         label="measured, one line a seed" if i == 0 else None)  # fmt: skip
-    for (name, r), color in zip(results.items(), plotting.COLORS, strict=False):
-        axes[1, 1].axhline(r["b_crit"], color=color, ls=":", label=f"B_crit of {name}, fitted")
+    for i, (name, r) in enumerate(results.items()):
+        label = f"$B_{{crit}}$ of {name}, fitted"
+        axes[1, 1].axhline(r["b_crit"], label=label, **plotting.look(i))
     decorate(axes)
     return fig
 
 
 def rates_lines(ax: Any, results: dict[str, dict]) -> None:
-    """eta_max / (1 + B_crit / B), its square root for Adam; eta_max fitted to the dots."""
+    """eta_max / (1 + B_crit / B), for Adam over the root of that; eta_max fitted to the dots."""
     for name, r in results.items():
         sizes = np.array(r["sizes"], dtype=float)
         power = 1.0 if name == "SGD" else 0.5
         shape = (1 + r["b_crit"] / sizes) ** -power
         level = np.exp(np.mean(np.log(r["rates"]) - np.log(shape)))
-        label = "eta_max / (1 + B_crit / B)" + ("" if name == "SGD" else " ^ 0.5")
-        ls = "--" if name == "SGD" else "-."
-        ax.plot(sizes, level * shape, ls, color="#555555", lw=1, label=label)
+        below = r"1 + B_{crit} / B"
+        below = f"({below})" if name == "SGD" else rf"\sqrt{{{below}}}"
+        ls = ":" if name == "SGD" else "-."
+        ax.plot(sizes, level * shape, ls, color="#555555", lw=1, label=rf"$\eta_{{max}} / {below}$")
 
 
 def decorate(axes: Any) -> None:

@@ -211,12 +211,15 @@ def threshold(ax: Any) -> None:
 def error_figure(metrics: dict[str, Any]) -> Any:
     """Test error and size of the solution over the width, with and without ridge."""
     fig, (left, right) = plotting.subplots(1, 2, width=9.6, height=4.0)
-    for share, color in zip(metrics["shares"], plotting.COLORS, strict=False):
-        ratios = metrics["ratios"]
+    for i, share in enumerate(metrics["shares"]):
+        ratios, color = metrics["ratios"], plotting.COLORS[i]
+        shown = {"marker": plotting.MARKERS[i], "ms": 3.5}
         for ax, key in ((left, "test_error"), (right, "norm")):
-            plotting.band(ax, ratios, series(metrics, share, "none", key).T, name_of(share), color)
+            values = series(metrics, share, "none", key).T
+            plotting.band(ax, ratios, values, name_of(share), color, linestyle="-")
+            ax.lines[-1].set(marker=shown["marker"], markersize=shown["ms"])
             ridge = series(metrics, share, "ridge", key).mean(axis=1)
-            ax.plot(ratios, ridge, "--", color=color)
+            ax.plot(ratios, ridge, "--", color=color, **shown)
     left.plot([], [], "--", color="black", label="the same with the best ridge")
     left.set(ylabel="test error (%)", ylim=(0, 95))
     left.axhline(100 - 100 / CLASSES, color="black", lw=0.8)
@@ -234,14 +237,15 @@ def parts_figure(metrics: dict[str, Any]) -> Any:
     fig, axes = plotting.subplots(1, 2, width=9.6, height=4.0, sharey=True)
     parts = (("bias", "bias²"), ("variance", "variance"), ("noise", "noise"))
     for ax, share in zip(axes, (metrics["shares"][0], metrics["shares"][-1]), strict=True):
-        for (key, label), color in zip(parts, plotting.COLORS, strict=False):
+        for i, (key, label) in enumerate(parts):
             values = series(metrics, share, "none", key)
             if values.any():  # without wrong labels there is no noise to draw on a log axis
                 positive = np.where(values > 0, values, np.nan)
-                ax.plot(metrics["ratios"], positive, ".-", color=color, label=label)
+                look = {**plotting.look(i), "marker": plotting.MARKERS[i], "ms": 3.5}
+                ax.plot(metrics["ratios"], positive, label=label, **look)
         total = {n: series(metrics, share, n, "error") for n in ("none", "ridge")}
         ax.plot(metrics["ratios"], total["none"], color="black", lw=1, label="error: their sum")
-        ax.plot(metrics["ratios"], total["ridge"], "--", color="black", label="error, best ridge")
+        ax.plot(metrics["ratios"], total["ridge"], ":", color="black", label="error, best ridge")
         ax.set(yscale="log", title=name_of(share))
         threshold(ax)
     axes[0].set_ylabel("squared error of a test example")

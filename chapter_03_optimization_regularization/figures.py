@@ -89,17 +89,23 @@ def draw_momentum_regions() -> Figure:
     shown = np.where(radius < 1, radius, np.nan)
     filled = left.contourf(eta_h, beta, shown, levels=np.linspace(0, 1, 11), cmap="viridis_r")
     figure.colorbar(filled, ax=left, label="factor per step (largest |eigenvalue|)")
-    left.plot(2 * (1 + beta), beta, "k", label="limit: s = 2 (1 + β)")
-    left.plot(eta_h, (1 - np.sqrt(eta_h)) ** 2, "--", color="white", linewidth=2)
-    left.plot([], [], "--", color="0.6", linewidth=2, label="best β = (1 - √s)² (white)")
+    left.plot(2 * (1 + beta), beta, "k")
+    left.plot(eta_h, (1 - np.sqrt(eta_h)) ** 2, color="black", linewidth=4)  # the line's edges
+    left.plot(eta_h, (1 - np.sqrt(eta_h)) ** 2, color="white", linewidth=2)
     left.set(
         title="where the heavy ball converges", xlabel="s = η × curvature", ylabel="momentum β"
     )
     left.set(xlim=(0, 4.2), ylim=(0, 1))
-    left.text(3.45, 0.25, "diverges", ha="center", fontsize=10)
-    left.legend(fontsize=8, loc="upper center", framealpha=0.95)
-    for value in (0.0, 0.5, 0.9, 0.99):
-        right.plot(eta_h, spectral_radius(eta_h, np.array(value)), label=f"β = {value:g}")
+    note = {"ha": "center", "fontsize": 9}
+    left.text(3.5, 0.25, "diverges", **note)
+    left.text(2.72, 0.55, "limit: s = 2 (1 + β)", rotation=59, color="white", **note)
+    pale = {"boxstyle": "round", "fc": "white", "ec": "none", "alpha": 0.85}
+    arrow = {"arrowstyle": "->", "color": "white"}
+    left.annotate("best β = (1 - √s)²", (0.16, 0.36), (0.95, 0.55), arrowprops=arrow, bbox=pale,
+                  **note)  # fmt: skip
+    for i, value in enumerate((0.0, 0.5, 0.9, 0.99)):
+        radius = spectral_radius(eta_h, np.array(value))
+        right.plot(eta_h, radius, label=f"β = {value:g}", **plotting.look(i))
     right.axhline(1, color="0.4", linewidth=0.8)
     right.set(
         title="along lines of constant β", xlabel="s = η × curvature", ylabel="factor per step"
@@ -158,9 +164,9 @@ def schedule_panels() -> dict[str, dict[str, Array]]:
 def draw_schedules() -> Figure:
     figure, axes = plotting.subplots(1, 3, width=10.2, height=3.2, sharey=True)
     for ax, (title, curves) in zip(axes, schedule_panels().items(), strict=True):
-        for label, curve in curves.items():
-            watched = {"color": "0.6", "linestyle": ":"} if "loss" in label else {}
-            ax.plot(curve, label=label, **watched)
+        for i, (label, curve) in enumerate(curves.items()):
+            look = {"color": "0.6", "linestyle": ":"} if "loss" in label else plotting.look(i)
+            ax.plot(curve, label=label, **look)
         ax.set(title=title, xlabel="step", ylim=(-0.03, 1.42))
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
         ax.legend(fontsize=8, loc="upper right")

@@ -66,11 +66,11 @@ def draw_bias_variance(draws: int, seed: int) -> Figure:
         ax.set(title=f"degree {degree}", xlabel="x", ylim=(-3.2, 3.2))
     axes[0].set_ylabel("truth (orange), 12 fits (grey)")
     parts = bias_variance(draws, seed, x)
-    for name in ("bias²", "variance"):
-        axes[3].semilogy(DEGREES, parts[name], "o-", markersize=3, label=name)
+    for name, style in (("bias²", "o-"), ("variance", "^--")):
+        axes[3].semilogy(DEGREES, parts[name], style, markersize=3, label=name)
     total = parts["error"] + NOISE**2
     axes[3].semilogy(DEGREES, total, "ks-", markersize=3, label="bias² + variance + noise")
-    axes[3].axhline(NOISE**2, color="0.5", linestyle="--", linewidth=1, label="noise")
+    axes[3].axhline(NOISE**2, color="0.5", linestyle=":", linewidth=1, label="noise")
     axes[3].set(title=f"mean over {draws} data sets", xlabel="degree", ylabel="squared error")
     axes[3].set(ylim=(2e-3, 80), xticks=range(0, 18, 4))
     axes[3].legend(fontsize=8, loc="upper center")
@@ -123,12 +123,12 @@ def draw_l1_l2() -> Figure:
     for ax, power, name in ((axes[0], 1, "L1 ball"), (axes[1], 2, "L2 ball")):
         _draw_ball(ax, power, name)
     strengths = np.linspace(0, 3, 121)
-    for penalty, style in (("l1", "-"), ("l2", "--")):
+    for penalty, styles in (("l1", ("-", "-.")), ("l2", ("--", ":"))):
         path = np.array([penalised_minimum(penalty, s) for s in strengths])  # (121, 2)
         for index in range(2):
             label = f"{penalty.upper()}: θ{'₁₂'[index]}"
             axes[2].plot(
-                strengths, path[:, index], style, color=plotting.COLORS[index], label=label
+                strengths, path[:, index], styles[index], color=plotting.COLORS[index], label=label
             )
     axes[2].axhline(0, color="0.4", linewidth=0.8)
     axes[2].set(title="minimum of loss + penalty", xlabel="penalty λ", ylabel="weight")

@@ -230,10 +230,11 @@ def figure(tests: dict[str, list[RangeTest]], checks: dict[str, np.ndarray]) -> 
             top.plot(test.rates, test.smoothed, color=plotting.COLORS[0], lw=1.2, label=label)
         plotting.band(bottom, GRIDS[name], checks[name].T, "after training", plotting.COLORS[0])
         for ax in (top, bottom):
-            for color, rule in zip(plotting.COLORS[1:3], ("steepest", "tenth_of_minimum"),
-                                   strict=True):  # fmt: skip
-                rate = suggestion(tests[name], rule)
-                ax.axvline(rate, color=color, ls="--", label=rule.replace("_", " "))
+            for i, rule in enumerate(("steepest", "tenth_of_minimum")):
+                look = {"color": plotting.COLORS[1 + i], "ls": "-:"[i], "lw": (6, 2)[i]}
+                look["alpha"] = (0.4, 1)[i]
+                label = rule.replace("_", " ")  # the thin one shows on top of the wide one
+                ax.axvline(suggestion(tests[name], rule), label=label, **look)
         top.set(title=f"{name}: range test", ylim=(0, 3), ylabel="training loss (nats)")
         bottom.plot(GRIDS[name], checks[name], "o", ms=3.5, color=plotting.COLORS[0])
         bottom.set(title=f"{name}: constant rate", xscale="log", yscale="log")

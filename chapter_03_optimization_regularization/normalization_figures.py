@@ -53,7 +53,8 @@ def activations_figure(layers: dict[str, dict[str, np.ndarray]]) -> Any:
             for kind, values in layers.items():
                 runs = values[key][:, entry]  # (seeds, epochs + 1, layers) -> (seeds, layers)
                 mean = np.exp(np.log(np.maximum(runs, 1e-30)).mean(axis=0))
-                ax.plot(range(1, len(mean) + 1), mean, label=kind, color=COLORS[kind])
+                look = plotting.look(KINDS.index(kind))
+                ax.plot(range(1, len(mean) + 1), mean, label=kind, **look)
             ax.set(yscale="log", title=f"{where}, {when}")
         row[0].set_ylabel("standard deviation of a channel")
     for ax in axes[-1]:
@@ -70,8 +71,9 @@ def evaluation_figure(wrong: list[dict]) -> Any:
     for i, (way, (title, _)) in enumerate(WAYS.items()):
         places = np.arange(len(CASES)) + 0.27 * (i - 1)
         values = np.array([[run[case][way] for case in CASES] for run in wrong])  # (seeds, cases)
-        color = plotting.COLORS[(1, 5, 2)[i]]
-        ax.bar(places, values.mean(axis=0), 0.25, color=color, label=title.removesuffix(" (%)"))
+        look = {"color": plotting.COLORS[(1, 5, 2)[i]], "hatch": ("", "//", "..")[i]}
+        label = title.removesuffix(" (%)")
+        ax.bar(places, values.mean(axis=0), 0.25, edgecolor="white", lw=0, label=label, **look)
         for row in values:
             ax.plot(places, row, "o", color="black", ms=2.5)
     names = [fill(english, 17) for english, _ in CASES.values()]

@@ -1,7 +1,9 @@
 """The figures of exp_optimization.py: paths, the race, condition numbers, rotation, networks.
 
 Thirteen lines in one panel cannot be told apart, so the optimisers stand in four families; in the
-networks' figures Adam is repeated in grey in every panel, as a measure.
+networks' figures Adam is repeated in grey in every other panel, as a measure. An optimiser has one
+colour in all figures. In its family it has its own dashes and width as well, the first one the
+widest: a line that lies on another does not hide it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from chapter_03_optimization_regularization.optimization_choices import FAMILIES, VECTOR_NAMES
+from chapter_03_optimization_regularization.optimization_choices import (
+    FAMILIES,
+    NAMES,
+    VECTOR_NAMES,
+)
 from chapter_03_optimization_regularization.optimization_networks import Outcome, smooth
 from chapter_03_optimization_regularization.optimization_quadratics import (
     METHODS,
@@ -23,15 +29,25 @@ from utils import plotting
 
 RACE_NAMES = ("SGD", "momentum", "RMSprop", "Adam", "Lion")
 RACE_SURFACES = ("quadratic", "Rosenbrock")
-LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"]  # readable on white
 REFERENCE = "Adam"
+# Seven readable colours of the course's palette and six darker or paler relatives.
+TONES = [*plotting.COLORS[:7], "#5C3A92", "#8C510A", "#6F7D00", "#777777", "#A50F3C", "#00727A"]
+TONE = dict(zip([REFERENCE, *(n for n in NAMES if n != REFERENCE)], TONES, strict=True))
+WIDTHS = (3.2, 2.0, 1.4, 1.0)
 
 
-def family_colors() -> Iterator[tuple[int, str, str, str]]:
-    """Column, family, optimiser and colour of every optimiser."""
-    for column, (family, names) in enumerate(FAMILIES.items()):
-        for name, color in zip(names, LINES, strict=False):
-            yield column, family, name, color
+def family_looks() -> Iterator[tuple[int, str, dict[str, Any], str]]:
+    """Column, optimiser, line and marker of every optimiser."""
+    for column, names in enumerate(FAMILIES.values()):
+        for place, name in enumerate(names):
+            line = {"color": TONE[name], "linestyle": plotting.DASHES[place], "lw": WIDTHS[place]}
+            yield column, name, line, plotting.MARKERS[place]
+
+
+def column_legend(ax: Any, title: str) -> None:
+    """Above the topmost panel: it holds for the whole column."""
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2, "frameon": False}
+    ax.legend(fontsize=8, title=title, handlelength=3.2, columnspacing=1.2, **place)
 
 
 def draw_surface(ax: Any, surface: Surface) -> None:
@@ -53,16 +69,14 @@ def surfaces_figure(paths: dict[str, dict[str, Path]]) -> Any:
     for row, (surface, by_name) in zip(axes, paths.items(), strict=True):
         for ax in row:
             draw_surface(ax, SURFACES[surface])
-        for column, family, name, color in family_colors():
-            if name not in VECTOR_NAMES:
-                continue
-            x, y = by_name[name].points.T
-            row[column].plot(x, y, ".-", color=color, lw=1.1, ms=2.5, label=name)
-            title = "maximum, sign" if "sign" in family else family  # no matrices here
-            axes[0, column].set_title(title)
+        for column, name, line, marker in family_looks():
+            if name in VECTOR_NAMES:
+                x, y = by_name[name].points.T
+                thinner = line | {"lw": 0.7 * line["lw"]}
+                row[column].plot(x, y, marker=marker, ms=line["lw"] + 0.6, label=name, **thinner)
         row[0].set_ylabel(f"{surface}\ny")
-    for ax in axes[1]:  # where Beale's function leaves room
-        ax.legend(fontsize=8, loc="upper right")
+    for ax, family in zip(axes[0], FAMILIES, strict=True):
+        column_legend(ax, "maximum, sign" if "sign" in family else family)  # no matrices here
     for ax in axes[-1]:
         ax.set_xlabel("x")
     return fig
@@ -76,9 +90,11 @@ def race_frames(paths: dict[str, dict[str, Path]], frames: int) -> Iterator[np.n
         draw_surface(ax, SURFACES[surface])
         ax.set(xlabel="x", ylabel="y")
         ax.locator_params(nbins=5)
-        for name, color in zip(RACE_NAMES, LINES, strict=True):
-            (line,) = ax.plot([], [], color=color, lw=1.4, label=name)
-            (head,) = ax.plot([], [], "o", color=color, ms=6)
+        for i, name in enumerate(RACE_NAMES):
+            look = {"color": TONE[name], "linestyle": plotting.DASHES[i]}
+            (line,) = ax.plot([], [], lw=1.4, marker=plotting.MARKERS[i], ms=0, **look)
+            (head,) = ax.plot([], [], plotting.MARKERS[i], color=TONE[name], ms=6)
+            ax.plot([], [], marker=plotting.MARKERS[i], ms=5, label=name, **look)  # the legend's
             lines[surface, name] = line, head
     axes[0].legend(fontsize=8, loc="upper right", ncols=2)
     longest = max(len(p.points) for by_name in paths.values() for p in by_name.values()) - 1
@@ -100,12 +116,15 @@ def condition_figure(
 ) -> Any:
     """Left: steps to the tolerance over kappa. Right: the distance at one kappa."""
     fig, (left, right) = plotting.subplots(1, 2, width=10.0, height=4.2)
-    for name, color in zip(counts, LINES, strict=False):
+    for i, name in enumerate(counts):
+        color, marker = plotting.COLORS[i], plotting.MARKERS[i]
         kappas = list(counts[name])
         means = [np.mean(counts[name][k]) for k in kappas]
-        left.plot(kappas, means, "o" if name in METHODS else "s:", color=color, ms=5, label=name)
+        joined = "" if name in METHODS else ":"  # no theory to draw
+        left.plot(kappas, means, marker + joined, color=color, ms=5, label=name)
         steps = np.arange(len(decays[name]))
-        right.plot(steps, decays[name].mean(axis=1), color=color, label=name)
+        shown = {"marker": marker, "markevery": 0.08, "ms": 4.5}
+        right.plot(steps, decays[name].mean(axis=1), color=color, label=name, **shown)
         if name in METHODS:
             left.plot(
                 kappas, [theoretical_steps(name, k, tolerance) for k in kappas], "--", c=color
@@ -126,10 +145,12 @@ def rotation_figure(steps: dict[str, dict[str, np.ndarray]], limit: int) -> Any:
     shown = {n: {k: np.minimum(v, limit) for k, v in by.items()} for n, by in steps.items()}
     for row, by_kind in enumerate(shown.values()):
         ax.plot([by_kind[k].mean() for k in ("aligned", "rotated")], [row, row], color="grey")
-    for (kind, marker), color in zip({"aligned": "s", "rotated": "D"}.items(), LINES, strict=False):
+    kinds = {"aligned": ("s", 11, "eigenvectors along the axes"),
+             "rotated": ("D", 6, "rotated at random")}  # fmt: skip
+    for (kind, (marker, size, label)), color in zip(kinds.items(), plotting.COLORS, strict=False):
         means = [by_kind[kind].mean() for by_kind in shown.values()]
-        label = "eigenvectors along the axes" if kind == "aligned" else "rotated at random"
-        ax.plot(means, range(len(means)), marker, color=color, ms=7, label=label)
+        fill = {"mfc": "none", "mew": 1.8} if kind == "aligned" else {}  # where both are equal
+        ax.plot(means, range(len(means)), marker, color=color, ms=size, label=label, **fill)
     ax.axvline(limit, color="grey", ls=":", lw=1)
     ax.set_yticks(range(len(shown)), list(shown))
     ax.invert_yaxis()
@@ -144,19 +165,19 @@ def rotation_figure(steps: dict[str, dict[str, np.ndarray]], limit: int) -> Any:
 def sensitivity_figure(outcomes: dict[str, dict[str, Outcome]]) -> Any:
     """A row a network: validation loss over the learning rate; a ring on the best value."""
     fig, axes = plotting.subplots(
-        len(outcomes), len(FAMILIES), width=11.0, height=5.6, sharey="row", squeeze=False
+        len(outcomes), len(FAMILIES), width=11.0, height=6.2, sharey="row", squeeze=False
     )
     for row, (network, by_name) in zip(axes, outcomes.items(), strict=True):
-        for column, family, name, color in family_colors():
-            ax, curve = row[column], by_name[name].curve
-            ax.plot(list(curve), list(curve.values()), ".-", color=color, label=name)
-            best = by_name[name].rate
-            ax.plot(best, curve[best], "o", color=color, mfc="none", ms=9)
+        for column, name, line, marker in family_looks():
+            ax, curve, best = row[column], by_name[name].curve, by_name[name].rate
+            size = 2.5 + line["lw"]
+            ax.plot(list(curve), list(curve.values()), marker=marker, ms=size, label=name, **line)
+            ring = {"color": line["color"], "mfc": "none", "ms": 6 + 2.5 * line["lw"]}
+            ax.plot(best, curve[best], "o", **ring)
             ax.set(xscale="log", yscale="log")
-            axes[0, column].set_title(family)
         row[0].set_ylabel(f"{network}: validation loss")
-        for ax in row:
-            ax.legend(fontsize=8)
+    for ax, family in zip(axes[0], FAMILIES, strict=True):
+        column_legend(ax, family)
     for ax in axes[-1]:
         ax.set_xlabel("learning rate")
     return fig
@@ -165,24 +186,25 @@ def sensitivity_figure(outcomes: dict[str, dict[str, Outcome]]) -> Any:
 def training_figure(outcomes: dict[str, Outcome], window: int, network: str) -> Any:
     """Training loss over steps (top) and over time (bottom), mean and range of the seeds."""
     fig, axes = plotting.subplots(
-        2, len(FAMILIES), width=11.0, height=5.6, sharey=True, squeeze=False
+        2, len(FAMILIES), width=11.0, height=6.2, sharey=True, squeeze=False
     )
     reference = outcomes[REFERENCE]
     for row, unit in zip(axes, ("step", "time (s)"), strict=True):
-        for ax in row:
-            ax.plot(*curve(reference, unit, window), color="#999999", lw=3, label="(Adam)")
-        for column, family, name, color in family_colors():
-            x, _ = curve(outcomes[name], unit, window)
-            plotting.band(row[column], x, smooth(outcomes[name].losses, window), name, color)
-            row[column].set(yscale="log", xlabel=unit)
-            if unit == "step":
-                row[column].set_title(family)
+        for ax, names in zip(row, FAMILIES.values(), strict=True):
+            if REFERENCE not in names:
+                ax.plot(*curve(reference, unit, window), color="#AAAAAA", lw=4, label="(Adam)")
+        for column, name, line, _ in family_looks():
+            ax, (x, _) = row[column], curve(outcomes[name], unit, window)
+            losses, dashes = smooth(outcomes[name].losses, window), line["linestyle"]
+            plotting.band(ax, x, losses, name, line["color"], linestyle=dashes)
+            ax.lines[-1].set_linewidth(line["lw"])
+            ax.set(yscale="log", xlabel=unit)
         row[0].set_ylabel(f"{network}: training loss")
     slow = max((o.milliseconds, n) for n, o in outcomes.items() if n != "Muon")[0]
     for ax in axes[1]:  # one scale: Muon's panel would squeeze the others
         ax.set_xlim(0, 1.5 * slow * reference.losses.shape[1] / 1000)
-    for ax in axes[0]:
-        ax.legend(fontsize=8)
+    for ax, family in zip(axes[0], FAMILIES, strict=True):
+        column_legend(ax, family)
     return fig
 
 

@@ -74,7 +74,7 @@ def memorising_figure(networks: dict[str, list[Trained]], names: dict[str, tuple
     left.set_title("no regularisation")
     for i, name in enumerate(SHOWN):
         values = stacked(networks[name], "memorised").mean(axis=0)
-        style = {"color": plotting.COLORS[i % 7], "ls": "-" if i < 7 else "--"}
+        style = plotting.look(i) if i < 7 else {"color": "#777777", "lw": 3}
         title = names[name][0] if name != "together" else "four of them together"
         right.plot(np.arange(1, len(values) + 1), values, label=title, **style)
     right.set(xlabel="epoch", ylabel="wrong labels repeated (%)", ylim=(-2, 102))
@@ -94,18 +94,19 @@ def weights_figure(weights: dict[Any, np.ndarray], zeros: dict[str, Any], streng
         f"L1, proximal ({strength:g})": weights[("l1", strength)],
     }
     edges = np.linspace(-0.2, 0.2, 82)  # an even number: zero is in the middle of a bin
-    for (label, values), color in zip(shown.items(), plotting.COLORS, strict=False):
+    for i, (label, values) in enumerate(shown.items()):
         counts, _ = np.histogram(values, edges)
-        left.stairs(100 * counts / len(values), edges, label=label, color=color, lw=1.4)
+        left.stairs(100 * counts / len(values), edges, label=label, lw=1.4, **plotting.look(i))
     left.set(yscale="log", xlabel="weight", ylabel="weights per bin (%)", ylim=(1e-3, 300))
     left.legend(fontsize=8)
     forms = (("l1_in_loss", "L1 in the loss"), ("l1", "L1, proximal"))
-    for (form, label), color in zip(forms, plotting.COLORS[2:], strict=False):
-        right.plot(
-            zeros["strengths"], zeros[form]["zero"], "o-", color=color, label=f"{label}: = 0"
-        )
-        near = zeros[form]["near_zero"]
-        right.plot(zeros["strengths"], near, "s:", ms=4, color=color, label=f"{label}: |w| < 0.001")
+    for (form, label), color, markers in zip(
+        forms, plotting.COLORS[2:4], ("os", "^v"), strict=True
+    ):
+        parts = (("zero", "= 0", "-"), ("near_zero", "|w| < 0.001", ":"))
+        for (key, what, dashes), marker in zip(parts, markers, strict=True):
+            look = {"color": color, "marker": marker, "ms": 4, "linestyle": dashes}
+            right.plot(zeros["strengths"], zeros[form][key], label=f"{label}: {what}", **look)
     right.set(xscale="log", xlabel="strength of L1", ylabel="share of the weights (%)")
     right.set_xticks(zeros["strengths"], [f"{value:g}" for value in zeros["strengths"]])
     right.minorticks_off()

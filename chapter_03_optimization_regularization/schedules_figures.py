@@ -8,12 +8,15 @@ import numpy as np
 
 from utils import plotting
 
-STYLES = dict(zip(range(8), ["-", "--", "-", "--", "-", "--", "-", "--"], strict=True))
-
 
 def style(index: int) -> dict[str, Any]:
-    """Eight lines from seven readable colours: the eighth is grey."""
-    return {"color": [*plotting.COLORS[:7], "#888888"][index], "ls": STYLES[index]}
+    """Eight lines from seven readable colours: the eighth is grey, and dashed.
+
+    The first, the constant rate, is wide: the plateau rule, when it never acts, lies on it.
+    """
+    if index == 7:
+        return {"color": "#888888", "linestyle": "--", "lw": 1.4}
+    return plotting.look(index) | {"lw": 4.5 if index == 0 else 1.6}
 
 
 def course_figure(sweeps: dict[str, Any], courses: dict[str, np.ndarray]) -> Any:
@@ -56,9 +59,9 @@ def warmup_figure(warm: dict[str, dict[str, Any]]) -> Any:
     for ax, (name, kinds) in zip(axes, warm.items(), strict=True):
         for i, (kind, result) in enumerate(kinds.items()):
             final = result["val"][:, :, -1]  # (rates, seeds)
-            color = plotting.COLORS[1 - i]
-            ax.plot(result["rates"], final.mean(axis=1), color=color, label=kind)
-            ax.plot(result["rates"], final, "o", ms=3.5, color=color)
+            look, marker = plotting.look(1 - i), plotting.MARKERS[1 - i]
+            ax.plot(result["rates"], final.mean(axis=1), label=kind, **look)
+            ax.plot(result["rates"], final, marker, ms=3.5, color=look["color"])
         ax.set_xscale("log", base=2)
         ax.set(xlabel="peak learning rate", title=name)
     axes[0].set_ylabel("final validation loss (nats)")

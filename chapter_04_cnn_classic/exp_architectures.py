@@ -163,10 +163,11 @@ def result_table(results: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def scatter(results: dict[str, list[dict[str, float]]], title: str) -> Any:
-    """Test accuracy over parameters, MACs and pictures seen; a colour a network, a dot a seed."""
+    """Test accuracy over parameters, MACs and pictures seen; a colour and a marker a network."""
     figure, axes = plotting.subplots(1, 3, width=11.5, height=3.9, sharey=True)
     known = [*COMPARED, *(model for model in results if model not in COMPARED)]
     colors = dict(zip(known, plotting.COLORS * 2, strict=False))  # the same in every figure
+    markers = dict(zip(known, plotting.MARKERS * 2, strict=False))
     labels = {
         "parameters": "parameters",
         "macs": "MACs of one picture",
@@ -175,7 +176,8 @@ def scatter(results: dict[str, list[dict[str, float]]], title: str) -> Any:
     for ax, (key, label) in zip(axes, labels.items(), strict=True):
         for model, runs in results.items():
             x = [run[key] for run in runs]
-            ax.plot(x, [run["test"] for run in runs], "o", color=colors[model], label=model)
+            look = {"color": colors[model], "ms": 7, "label": model}
+            ax.plot(x, [run["test"] for run in runs], markers[model], **look)
         ax.set(xscale="log", xlabel=label)
     axes[0].set_ylabel("test accuracy (%)")
     figure.suptitle(title, fontsize="medium")

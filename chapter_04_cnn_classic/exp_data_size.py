@@ -168,15 +168,17 @@ def figure(name: str, augment: str, found: dict[str, Any], chance: float) -> Any
     fig, (left, right) = plotting.subplots(1, 2, width=9.4, height=3.9)
     sizes = np.array(found["sizes"])
     labels = {PLAIN: "no augmentation", AUGMENTED: augment}
-    for color, (kind, values) in zip(plotting.COLORS, found["accuracy"].items(), strict=False):
+    for i, (kind, values) in enumerate(found["accuracy"].items()):
+        look, marker = plotting.look(i), plotting.MARKERS[i]
+        color = look["color"]
         plotting.band(left, sizes, values, labels[kind], color)
         errors = np.maximum(100 - np.array(values), 1e-3)  # (seeds, sizes)
-        right.plot(np.tile(sizes, (len(errors), 1)), errors, "o", ms=3.5, color=color)
-        right.plot([], [], "o", ms=3.5, color=color, label=labels[kind])
+        right.plot(np.tile(sizes, (len(errors), 1)), errors, marker, ms=3.5, color=color)
+        right.plot([], [], marker, ms=3.5, color=color, label=labels[kind])
         if kind in found["fits"]:
             fit, line = found["fits"][kind], np.array(found["fitted_sizes"])
-            right.plot(line, fit["c"] * line ** -fit["alpha"], color=color, lw=1.2,
-                       label=f"fit, exponent {-fit['alpha']:.2f}")  # fmt: skip
+            right.plot(line, fit["c"] * line ** -fit["alpha"], lw=1.2,
+                       label=f"fit, exponent {-fit['alpha']:.2f}", **look)  # fmt: skip
     left.axhline(100 - chance, color="#555555", ls=":", lw=1, label="chance")
     right.axhline(chance, color="#555555", ls=":", lw=1)
     left.set(xscale="log", xlabel="training pictures", ylabel="test accuracy (%)", title=name)

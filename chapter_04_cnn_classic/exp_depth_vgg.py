@@ -160,11 +160,13 @@ def figure(results: dict[str, list[dict[str, Any]]], dataset: str, classes: int)
     for name, runs in results.items():
         depth = int(name.removeprefix("vgg").removesuffix("_bn"))
         normed = name.endswith("_bn")
-        color, style = plotting.COLORS[DEPTHS.index(depth)], "-" if normed else "--"
+        place = DEPTHS.index(depth)
+        look = {"color": plotting.COLORS[place], "marker": plotting.MARKERS[place], "ms": 3.5}
+        look["linestyle"] = "-" if normed else "--"
         losses = np.mean([run["train_losses"] for run in runs], axis=0)
-        left.plot(range(1, len(losses) + 1), losses, style, color=color, label=name)
+        left.plot(range(1, len(losses) + 1), losses, label=name, **look)
         ratios = np.mean([run["gradients"] for run in runs], axis=0)
-        right.plot(range(1, len(ratios) + 1), ratios, style, color=color, marker=".")
+        right.plot(range(1, len(ratios) + 1), ratios, **look)
     for color, suffix in ((plotting.COLORS[1], ""), (plotting.COLORS[0], "_bn")):
         kept = [depth for depth in DEPTHS if f"vgg{depth}{suffix}" in results]
         runs = [[run["test"] for run in results[f"vgg{depth}{suffix}"]] for depth in kept]

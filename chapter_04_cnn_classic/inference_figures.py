@@ -87,10 +87,10 @@ def overview(predictions: Sequence[Prediction], title: str) -> Any:
         ax.imshow(side_by_side(prediction))
         color = {True: plotting.COLORS[2], False: plotting.COLORS[1], None: "black"}
         answers = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in prediction.top[:2])
-        text = f"{plain_text(prediction.name)}\n{answers}"
+        verdict = {True: "right: ", False: "wrong: ", None: ""}[prediction.right]
+        text = f"{plain_text(prediction.name)}\n{verdict}{answers}"
         title_of(ax, text, color=color[prediction.right])
-    colors = ", green: right, red: wrong" if any(p.truth for p in predictions) else ""
-    text = f"{title}: the picture, what the network sees, its first two answers{colors}"
+    text = f"{title}: the picture, what the network sees, its first two answers"
     figure.suptitle(plotting.literal(text), fontsize=9)
     return figure
 
@@ -151,7 +151,9 @@ def _bars(ax: Any, prediction: Prediction) -> None:
     places = np.arange(len(names))
     colors = [plotting.COLORS[0] if name != prediction.truth else plotting.COLORS[2]
               for name in names]  # fmt: skip
-    ax.barh(places, [100 * share for share in shares], color=colors)
+    bars = ax.barh(places, [100 * share for share in shares], color=colors, edgecolor="white")
+    for bar, name in zip(bars, names, strict=True):
+        bar.set_hatch("//" if name == prediction.truth else "")
     ax.set_yticks(places, [plotting.literal(plain_text(name)) for name in names], fontsize=8)
     ax.invert_yaxis()
     for place, share in zip(places, shares, strict=True):
@@ -160,8 +162,8 @@ def _bars(ax: Any, prediction: Prediction) -> None:
     ax.set_xlabel("probability (%)", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.grid(False, axis="y")
-    green = f" (green: {prediction.truth})" if prediction.truth in names else ""
-    title_of(ax, f"most probable classes{green}")
+    truth = f" (hatched: {prediction.truth})" if prediction.truth in names else ""
+    title_of(ax, f"most probable classes{truth}")
 
 
 def _heat(figure: Any, axes: Any, seen: np.ndarray, drop, slope, smooth, said: str) -> None:

@@ -214,7 +214,8 @@ def _share_bars(ax: Any, counts: dict[str, dict], what: str) -> None:
     shares = [100 * c[f"linear_{what}"] / c[what] for c in counts.values()]
     rest = [100 - share for share in shares]
     ax.barh(names, rest, color=COLORS[0], label="convolutions (and normalisation)")
-    ax.barh(names, shares, left=rest, color=COLORS[1], label="linear layers")
+    ax.barh(names, shares, left=rest, color=COLORS[1], hatch="//", edgecolor="white",
+            label="linear layers")  # fmt: skip
     for position, cost in enumerate(counts.values()):
         ax.text(102, position, _short(cost[what]), va="center", fontsize=8)
     ax.set_xlim(0, 122)

@@ -99,11 +99,11 @@ def growth_figure(
 def _stacks(ax: Axes, depths: Sequence[int], sizes: dict[str, np.ndarray], metrics: dict) -> None:
     exponent = metrics["exponent"]
     lines = [("theory", "theoretical", "-", ""), ("predicted", "effective, predicted", "--", "")]
-    lines += [("linear", "effective, linear", "", "o"), ("relu", "effective, ReLU", "", "x")]
+    lines += [("relu", "effective, ReLU", "", "o"), ("linear", "effective, linear", "", "x")]
     for color, (kind, text, line, marker) in zip(COLORS, lines, strict=False):
         style = {"linestyle": line or "none", "marker": marker, "color": color, "markersize": 7}
         values = metrics["size"][kind]
-        ax.plot(depths, values, label=f"{text}: depth^{exponent[kind]:.2f}", **style)
+        ax.plot(depths, values, label=rf"{text}: depth$^{{{exponent[kind]:.2f}}}$", **style)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     ax.set_xticks(depths, [str(depth) for depth in depths])

@@ -253,14 +253,15 @@ def seconds_figure(
 ) -> Any:
     """Accuracy against seconds, a point a run, a line through the means for 1 and 6 views."""
     figure, ax = plotting.subplots(width=6.4, height=3.8)
-    for views, color in ((VIEWS[0], plotting.COLORS[1]), (VIEWS[-1], plotting.COLORS[0])):
+    for place, views in ((1, VIEWS[0]), (0, VIEWS[-1])):
+        look, marker = plotting.look(place), plotting.MARKERS[place]
         seconds = [
             [r["seconds_training"] + r[f"seconds_test_{views}"] for r in runs] for _, runs in rows
         ]
         values = [[r[f"accuracy_{views}"] for r in runs] for _, runs in rows]
         centre = [float(np.mean(s)) for s in seconds], [float(np.mean(v)) for v in values]
-        ax.plot(*centre, color=color, marker="o", label=f"{views} view{'s' * (views > 1)}")
-        ax.plot(np.ravel(seconds), np.ravel(values), ".", color=color, alpha=0.6)
+        ax.plot(*centre, marker=marker, label=f"{views} view{'s' * (views > 1)}", **look)
+        ax.plot(np.ravel(seconds), np.ravel(values), ".", color=look["color"], alpha=0.6)
     for (settings, _), x, y in zip(rows, *centre, strict=True):
         ax.annotate(
             f"{settings.epochs:g} epochs",

@@ -82,13 +82,11 @@ def by_class(counts: np.ndarray, classes: Sequence[str], title: str) -> Any:
 
 
 def worst_mistakes(task: ImageTask, logits: Tensor, title: str) -> Any:
-    """The test pictures whose true class got the least probability, the surest errors first."""
+    """The test pictures with a wrong answer, the one that the network is surest of first."""
     images, labels = (part.cpu() for part in task.test)
-    shares = logits.softmax(dim=1)  # (N, K)
-    predicted = shares.argmax(dim=1)
-    truth = shares.gather(1, labels[:, None]).squeeze(1)  # (N,)
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)  # (N, K) -> (N,), (N,)
     wrong = torch.nonzero(predicted != labels).squeeze(1)
-    chosen = wrong[truth[wrong].argsort(stable=True)][:MISTAKES]
+    chosen = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
     columns = 8
     rows = max(1, -(-len(chosen) // columns))
     figure, axes = plotting.subplots(rows, columns, width=11.0, height=0.6 + 1.6 * rows)
@@ -98,7 +96,7 @@ def worst_mistakes(task: ImageTask, logits: Tensor, title: str) -> Any:
         picture = images[index].permute(1, 2, 0).squeeze(-1).numpy()  # (H, W, C) or (H, W)
         ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
         said, true = (task.classes[int(k)] for k in (predicted[index], labels[index]))
-        share = 100 * shares[index].max().item()
+        share = 100 * confidence[index].item()
         ax.set_title(f"{said} ({share:.0f} %)\nis {true}", fontsize=8)
     few = "the surest mistakes" if len(chosen) else "no mistake at all"
     figure.suptitle(f"{title}: {few} on the test pictures (prediction, probability, truth)")

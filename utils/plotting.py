@@ -34,6 +34,10 @@ CHINESE_FONTS = (  # looked at first where a figure has letters that the standar
     *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "WenQuanYi Zen Hei", "Arial Unicode MS"),
 )
 LAST_RESORT = "Last Resort"  # a font of boxes that comes with matplotlib
+# A dash pattern and a marker for each of them, in the same order: for print in grey, and so that a
+# line that lies on another still shows.
+DASHES: list[Any] = ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (9, 2)), "-."]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 MAX_PNG_BYTES = 200_000
 MAX_GIF_BYTES = 2_000_000
 
@@ -121,12 +125,23 @@ def font_with(letters: frozenset[str]) -> str | None:
     return best
 
 
+def look(index: int) -> dict[str, Any]:
+    """Colour and dash pattern of a figure's line number `index`: `ax.plot(x, y, **look(2))`."""
+    return {"color": COLORS[index % len(COLORS)], "linestyle": DASHES[index % len(DASHES)]}
+
+
 def band(
-    ax: Axes, x: Any, runs: Any, label: str, color: str | None = None, spread: str = "range"
+    ax: Axes,
+    x: Any,
+    runs: Any,
+    label: str,
+    color: str | None = None,
+    spread: str = "range",
+    linestyle: Any = None,
 ) -> None:
     """Mean over runs as a line, and the range (or one standard deviation, "std") as a band.
 
-    `x` is (N,), `runs` is (R, N): one row a run.
+    `x` is (N,), `runs` is (R, N): one row a run. Each of COLORS brings its own dash pattern.
     """
     runs = np.asarray(runs, dtype=float)  # (R, N)
     mean = runs.mean(axis=0)  # (N,)
@@ -135,6 +150,8 @@ def band(
     else:
         low, high = runs.min(axis=0), runs.max(axis=0)
     (line,) = ax.plot(x, mean, label=label, color=color)
+    known = line.get_color() in COLORS and linestyle is None
+    line.set_linestyle(DASHES[COLORS.index(line.get_color())] if known else linestyle or "-")
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
 
 

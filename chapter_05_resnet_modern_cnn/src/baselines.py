@@ -5,12 +5,10 @@ the mean colour gives the class away, it is poor. So every comparison stands bes
 need no network: the most frequent class, and a linear classifier that sees 8 x 8 pixels.
 
     majority_accuracy(task)   {"val": 14.5, "test": 14.5}    per cent; chapter 4's
-    linear(task)              {"val": 72.8, "test": 70.3, "parameters": 1544, ...}
+    linear(task)              {"val": 73.2, "test": 70.4, "parameters": 1544, ...}
 """
 
 from __future__ import annotations
-
-import warnings
 
 import torch
 from torch import Tensor
@@ -29,21 +27,19 @@ def linear(task: ImageTask, side: int = SIDE) -> dict[str, float]:
     """Accuracies in per cent of multinomial logistic regression on side x side averaged pixels.
 
     Of `STRENGTHS` the one with the highest validation accuracy is kept. `parameters` counts the
-    weights and biases, `strength` is the C that was kept.
+    weights and biases, `strength` is the C that was kept. The fit goes to the end, in float64: one
+    that is stopped early ends elsewhere on another processor, and the baseline is one number.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     pixels = {name: averaged(getattr(task, name)[0], side) for name in ("train", "val", "test")}
     mean, std = pixels["train"].mean(), pixels["train"].std()
-    x = {name: ((values - mean) / std).numpy() for name, values in pixels.items()}
+    x = {name: ((values - mean) / std).double().numpy() for name, values in pixels.items()}
     y = {name: getattr(task, name)[1].numpy() for name in x}
     found = []
     for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
-        with warnings.catch_warnings():  # the last digit of a baseline is not worth the time
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(x["train"], y["train"])
+        model = LogisticRegression(C=strength, max_iter=20_000, tol=1e-7)
+        model.fit(x["train"], y["train"])
         row = {name: 100 * float(model.score(x[name], y[name])) for name in ("val", "test")}
         row |= {"strength": strength, "parameters": model.coef_.size + model.intercept_.size}
         found.append(row)

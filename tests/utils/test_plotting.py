@@ -52,6 +52,25 @@ def test_band_draws_mean_and_spread(spread):
     assert fig is ax.figure and len(ax.collections) == 1
 
 
+def test_lines_differ_in_more_than_colour():
+    """A figure printed in grey, or with one line on another, can still be read."""
+    _, ax = plotting.subplots()
+    for number in range(7):
+        plotting.band(ax, [0, 1], [[0.0, 1.0]], f"run {number}")
+    patterns = [str(line._dash_pattern) for line in ax.lines]  # the public getter hides them
+    assert len(set(patterns)) == 7
+    assert [line.get_color() for line in ax.lines] == plotting.COLORS[:7]
+    (line,) = ax.plot([0, 1], [0, 1], **plotting.look(3))
+    assert line.get_color() == plotting.COLORS[3] and line.get_linestyle() == ":"
+
+
+def test_a_band_can_have_a_pattern_of_its_own():
+    _, ax = plotting.subplots()
+    plotting.band(ax, [0, 1], [[0.0, 1.0]], "x", color=plotting.COLORS[1], linestyle="-")
+    plotting.band(ax, [0, 1], [[0.0, 1.0]], "y", color="0.5")
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "-"]
+
+
 def test_figures_do_not_load_pyplot():
     code = "import sys; from utils import plotting; plotting.subplots(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

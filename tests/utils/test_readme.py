@@ -22,7 +22,8 @@ PUBLIC = {
     "utils.model_summary": "summary",
     "utils.modes": "evaluating frozen_modules kept_modes train_except training",
     "utils.pictures": "Picture UnreadablePicture read_picture",
-    "utils.plotting": "COLORS band confusion_matrix figure_to_array literal save_figure save_gif "
+    "utils.plotting": "COLORS band confusion_matrix figure_to_array literal look save_figure "
+    "save_gif "
     "subplots",
     "utils.seed": "generator seed_everything",
     "utils.terminal": "file_name guarded path",
