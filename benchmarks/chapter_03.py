@@ -7,16 +7,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import Row, compare
+from benchmarks.harness import Row, compare, in_turns, row_of
 
 Step = Callable[[], object]
+ROUNDS = 15  # of the comparison whose differences are small
 
 
 def rows(quick: bool) -> list[Row]:
     """Every comparison of the chapter."""
     torch.manual_seed(0)
     seconds = 0.2 if quick else 1.0
-    return [*optimizer_rows(seconds), *norm_rows(seconds), *fit_rows(seconds)]
+    return [*adam_rows(seconds), *optimizer_rows(seconds), *norm_rows(seconds), *fit_rows(seconds)]
 
 
 def mlp_weights() -> list[Tensor]:
@@ -57,6 +58,35 @@ def step_pair(
     return pair[0], pair[1]
 
 
+def adam_rows(seconds: float) -> list[Row]:
+    """Our Adam and AdamW and torch's, all four in turns. Torch's own two are the control.
+
+    They read and write the same arrays, so a ratio between them that is not 1 is the machine's.
+    """
+    from chapter_03_optimization_regularization import optimizers as ours
+
+    theirs, mlp = torch.optim, mlp_weights()
+    loop = {"foreach": False, "fused": False}
+    steps = [
+        step
+        for ours_class, theirs_class in ((ours.Adam, theirs.Adam), (ours.AdamW, theirs.AdamW))
+        for step in step_pair(ours_class, theirs_class, mlp, loop)
+    ]
+    our_adam, their_adam, our_adamw, their_adamw = zip(
+        steps, in_turns(steps, seconds, ROUNDS if seconds >= 1 else 3), strict=True
+    )
+    where, where_zh = "MLP of 1.02 M", "102 万参数的 MLP"
+    cases = [
+        ("Adam step", "Adam 一步", our_adam, their_adam, "torch, foreach=False"),
+        ("AdamW step", "AdamW 一步", our_adamw, their_adamw, "torch, foreach=False"),
+        ("torch's AdamW step", "torch 的 AdamW 一步", their_adamw, their_adam, "torch's Adam"),
+    ]
+    return [
+        row_of(f"{name}, {where}", first, second, against=against, name_zh=f"{name_zh}，{where_zh}")
+        for name, name_zh, first, second, against in cases
+    ]
+
+
 def optimizer_rows(seconds: float) -> list[Row]:
     """Steps with given gradients. torch's `foreach=False` loops over the tensors as ours does."""
     from chapter_03_optimization_regularization import optimizers as ours
@@ -67,8 +97,6 @@ def optimizer_rows(seconds: float) -> list[Row]:
     plain, muon = "torch, foreach=False", getattr(theirs, "Muon", None)
     matrices = with_gradients([torch.randn(128, 128)])  # bf16 products crawl on many CPUs
     cases = [
-        ("Adam", plain, step_pair(ours.Adam, theirs.Adam, mlp, loop)),
-        ("AdamW", plain, step_pair(ours.AdamW, theirs.AdamW, mlp, loop)),
         ("SGD, momentum", plain, step_pair(ours.SGD, theirs.SGD, mlp, loop, momentum=0.9)),
         ("AdamForeach", "torch, foreach=True", step_pair(AdamForeach, theirs.Adam, mlp, lists)),
     ]

@@ -16,7 +16,7 @@ import re
 import statistics
 import tempfile
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,17 +84,44 @@ def compare(
     `theirs_scale`: a slow reference may do 1/scale of the work; its time is multiplied by the
     scale, and memory is then not compared.
     """
-    ours_timer, theirs_timer = _timer(ours), _timer(theirs)
-    ours_number = _calls_per_block(ours_timer, min_seconds / rounds)
-    theirs_number = _calls_per_block(theirs_timer, min_seconds / rounds)
-    ours_ms, theirs_ms = [], []
+    ours_ms, theirs_ms = in_turns([ours, theirs], min_seconds, rounds)
+    theirs_ms = [theirs_scale * ms for ms in theirs_ms]
+    return row_of(
+        name, (ours, ours_ms), (theirs, theirs_ms),
+        against=against, name_zh=name_zh, same_work=theirs_scale == 1,
+    )  # fmt: skip
+
+
+def in_turns(
+    functions: Sequence[Callable[[], Any]], min_seconds: float = 1.0, rounds: int = 7
+) -> list[list[float]]:
+    """Milliseconds a call of each function, one for each round; the order turns every round.
+
+    More than two in one measurement show how much of a ratio is the machine's doing: give it the
+    same work twice.
+    """
+    timers = [_timer(function) for function in functions]
+    numbers = [_calls_per_block(timer, min_seconds / rounds) for timer in timers]
+    times: list[list[float]] = [[] for _ in functions]
+    places = list(range(len(functions)))
     for index in range(rounds):
-        turns = [(ours_timer, ours_number, ours_ms, 1.0)]
-        turns += [(theirs_timer, theirs_number, theirs_ms, theirs_scale)]
-        for timer, number, times, scale in turns if index % 2 == 0 else reversed(turns):
-            times.append(1e3 * scale * timer.timeit(number).median)
-    ours_peak, theirs_peak = peak_bytes(ours), peak_bytes(theirs)
-    comparable = min(ours_peak, theirs_peak) >= SMALLEST_PEAK and theirs_scale == 1
+        start = index % len(places)
+        for place in places[start:] + places[:start]:
+            times[place].append(1e3 * timers[place].timeit(numbers[place]).median)
+    return times
+
+
+Measured = tuple[Callable[[], Any], list[float]]
+
+
+def row_of(
+    name: str, ours: Measured, theirs: Measured, *,
+    against: str, name_zh: str = "", same_work: bool = True,
+) -> Row:  # fmt: skip
+    """A row from two functions with the milliseconds that `in_turns` found; takes their memory."""
+    (our_function, ours_ms), (their_function, theirs_ms) = ours, theirs
+    ours_peak, theirs_peak = peak_bytes(our_function), peak_bytes(their_function)
+    comparable = min(ours_peak, theirs_peak) >= SMALLEST_PEAK and same_work
     return Row(
         name=name,
         name_zh=name_zh or name,

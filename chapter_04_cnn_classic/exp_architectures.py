@@ -176,7 +176,7 @@ def scatter(results: dict[str, list[dict[str, float]]], title: str) -> Any:
     for ax, (key, label) in zip(axes, labels.items(), strict=True):
         for model, runs in results.items():
             x = [run[key] for run in runs]
-            look = {"color": colors[model], "ms": 7, "label": model}
+            look = {"color": colors[model], "ms": 7, "mec": "#444444", "mew": 0.5, "label": model}
             ax.plot(x, [run["test"] for run in runs], markers[model], **look)
         ax.set(xscale="log", xlabel=label)
     axes[0].set_ylabel("test accuracy (%)")

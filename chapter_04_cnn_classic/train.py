@@ -9,7 +9,7 @@ and which pictures is the network most wrong about?
     python chapter_04_cnn_classic/train.py --epochs 100 --batch_size 128 --lr 0.001        CIFAR-10
     python chapter_04_cnn_classic/train.py --resume RUN_FOLDER                  after Ctrl-C
 
-Writes curves, confusion matrix, accuracy by class, the worst mistakes, and the weights, which
+Writes curves, confusion matrix, accuracy by class, the surest mistakes, and the weights, which
 `inference.py --model_path` reads.
 """
 

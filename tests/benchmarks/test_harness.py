@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as runner
-from benchmarks.harness import as_result, compare, median_iqr, peak_bytes
+from benchmarks.harness import as_result, compare, in_turns, median_iqr, peak_bytes, row_of
 from course.blocks import show
 from utils.errors import UserError
 
@@ -36,6 +36,21 @@ def test_blocks_take_turns_in_swapped_order():
     blocks = [c for k, c in enumerate(calls) if k == 0 or calls[k - 1] != c]
     # warm-up ab, rounds ab ba ab ba, memory ab; equal neighbours count as one block
     assert "".join(blocks) == "abababab"
+
+
+def test_more_than_two_take_turns_and_none_is_always_first():
+    calls = []
+    functions = [lambda letter=letter: calls.append(letter) for letter in "abc"]
+    times = in_turns(functions, min_seconds=1e-9, rounds=3)
+    blocks = [c for k, c in enumerate(calls) if k == 0 or calls[k - 1] != c]
+    assert "".join(blocks) == "abc" + "abc" + "bca" + "cab"  # warm-up, then the rounds
+    assert [len(values) for values in times] == [3, 3, 3]
+
+
+def test_a_row_pairs_two_of_several():
+    pause = lambda: None  # noqa: E731
+    row = row_of("x", (pause, [2.0, 4.0, 6.0]), (pause, [1.0, 2.0, 2.0]), against="y")
+    assert row.ratio[0] == 2 and row.ours_ms[0] == 4 and row.theirs_ms[0] == 2
 
 
 def test_scale_multiplies_the_time_of_the_reference():

@@ -56,6 +56,26 @@ def test_release(version, numbers):
     assert doctor.release(version) == numbers
 
 
+@pytest.mark.parametrize(
+    ("fp32", "bf16", "words"),
+    [
+        (0.001, 0.0625, "62 times slower than fp32"),
+        (0.001, 0.2, "200 times slower than fp32"),
+        (0.001, 0.0015, "1.5 times slower than fp32"),
+        (0.001, 0.001, "as fast as fp32"),
+        (0.005, 0.002, "2.5 times faster than fp32"),
+    ],
+)
+def test_the_speed_of_bf16_is_a_number_one_can_read(monkeypatch, fp32, bf16, words):
+    """Not "0.0 times the speed" where it is slow."""
+    monkeypatch.setattr(
+        doctor, "_product_seconds", lambda device, dtype: fp32 if "float32" in str(dtype) else bf16
+    )
+    found = doctor.bf16_support("cpu")
+    assert words in found and " 0.0 " not in found
+    assert ("worth using" in found) == ("faster" in words)
+
+
 def test_runs_before_anything_is_installed():
     """-S hides the installed packages: the doctor must still tell what to install."""
     command = [sys.executable, "-S", "-m", "course", "doctor"]
