@@ -23,8 +23,7 @@ PUBLIC = {
     "utils.modes": "evaluating frozen_modules kept_modes train_except training",
     "utils.pictures": "Picture UnreadablePicture read_picture",
     "utils.plotting": "COLORS band confusion_matrix figure_to_array literal look save_figure "
-    "save_gif "
-    "subplots",
+    "save_gif subplots",
     "utils.seed": "generator seed_everything",
     "utils.terminal": "file_name guarded path",
     "utils.timer": "Timer",
