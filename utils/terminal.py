@@ -17,8 +17,10 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where nobody reads on, 
 
 def guarded(work: Callable[[], int]) -> int:
     """The exit code of `work()`, whatever the terminal can show and however long anyone reads."""
-    # No script opens a window, so a backend that this machine does not know must not end it.
-    os.environ["MPLBACKEND"] = "agg"
+    # No script opens a window, so a backend that this machine does not know must not end it. The
+    # one that a notebook has chosen, a module, is left to the notebook.
+    if not os.environ.get("MPLBACKEND", "").startswith("module://"):
+        os.environ["MPLBACKEND"] = "agg"
     streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     for stream in streams:
         stream.reconfigure(errors="backslashreplace")  # letters it does not have become \u escapes

@@ -79,6 +79,12 @@ def test_a_reader_that_leaves_ends_the_script_quietly(start, tmp_path):
     assert done.stderr == b""
 
 
+def test_the_backend_of_a_notebook_stays(monkeypatch):
+    for before, after in (("module://x", "module://x"), ("nonsense", "agg"), ("", "agg")):
+        monkeypatch.setenv("MPLBACKEND", before)
+        assert terminal.guarded(lambda: 3) == 3 and os.environ["MPLBACKEND"] == after
+
+
 def test_a_pipe_of_the_work_itself_is_no_reader_that_left():
     def work():
         raise BrokenPipeError
