@@ -25,6 +25,7 @@ convolution); Tompson et al. 2015 (Dropout2d).
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Sequence
@@ -328,6 +329,8 @@ def our_twin(layer: nn.Module) -> nn.Module:
         twin = ours(**options)
     twin._parameters.update(layer._parameters)
     twin._buffers.update(layer._buffers)
+    if "train" in vars(layer):  # frozen for good, as chapter 5's transfer does it: so is the twin
+        twin.train = copy.deepcopy(layer.train, {id(layer): twin})
     return twin.train(layer.training)
 
 

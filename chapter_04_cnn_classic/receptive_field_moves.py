@@ -62,7 +62,7 @@ def along(field: Field, dims: Sequence[int] | None, keep_them: bool = True) -> F
     """An operation that mixes these axes; a spatial one among them, or all: the whole picture."""
     if dims is None:
         return None
-    dims = [dim % field.ndim for dim in dims]
+    dims = [dim % field.ndim for dim in dims]  # TypeError for None, which torch would guess
     if set(dims) & set(field.places):
         return None
     if keep_them:

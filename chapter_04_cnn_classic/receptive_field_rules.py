@@ -109,7 +109,7 @@ def after(
             return _after_module(inputs, module)
         what = str(node.args[1]) if node.target is getattr else operation(node)
         return _after_function(node, what, inputs, graph, fields)
-    except Unknown:
+    except (Unknown, TypeError, IndexError):  # the last two: arguments that no rule foresees
         raise UserError(f"the receptive field of {what} ({node.name}) is not known here") from None
 
 
@@ -233,7 +233,7 @@ WINDOW_RULES: dict[str, Callable] = {
 def view(node: fx.Node, field: Field, fields: dict[fx.Node, Field | None]) -> Field | None:
     """Another shape of the same numbers. Known are (B, n), a flattening, and (..., H, W)."""
     sizes = node.args[1] if isinstance(node.args[1], (tuple, list)) else node.args[1:]
-    if len(sizes) == 2:
+    if len(sizes) <= 2:
         return None
     last = (field.ndim - 2, field.ndim - 1)
     named = [_length(size, fields) for size in sizes[-2:]]

@@ -322,6 +322,28 @@ def test_googlenet_layers_have_the_modules_names():
     assert fields["inception3a.branch1"].height.size < fields["inception3a"].height.size
 
 
+@pytest.mark.parametrize(
+    "flat",
+    [
+        lambda x: x.view(x.size(0), -1),
+        lambda x: torch.reshape(x, (-1,)),
+        lambda x: torch.flatten(x, 1),
+        lambda x: x.mean(dim=(2, 3)),
+        lambda x: F.adaptive_avg_pool2d(x, 1),
+    ],
+)
+def test_flattened_maps_are_seen_whole(flat):
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.flat, self.fc = nn.Conv2d(1, 3, 3), flat, nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.fc(self.flat(self.conv(x)))
+
+    assert list(receptive_fields(Classifier())) == ["conv"]
+
+
 def test_what_sees_everything_is_left_out():
     model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1))
     assert list(receptive_fields(model)) == ["0"]
@@ -344,6 +366,9 @@ def test_what_sees_everything_is_left_out():
         (Function(lambda x: x[:, :, 3]), "getitem"),
         (Function(lambda x: x[:, :, -3:]), "getitem"),
         (Function(lambda x: x.view(-1, 2, 3, 4)), "view"),
+        (Function(lambda x: x.reshape(shape=(-1, 1, 4, 4))), "reshape"),
+        (Function(lambda x: x[:, :, : x.shape[2] - 1][:, :, x.shape[2] // 2 :]), "getitem"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.Softmax()), "Softmax .* is not known"),
         (Function(lambda x: torch.cat([x, x], dim=2)), "cat"),
         (Function(lambda x: x.permute(0, 2, 3, 1) + x), "add"),
         (Function(lambda x: F.max_pool2d(x.permute(0, 2, 3, 1), 2)), "max_pool2d"),

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from chapter_03_optimization_regularization.averaging import update_bn
 from chapter_03_optimization_regularization.training import classification_loss, fit
 from chapter_04_cnn_classic.image_tasks import ImageTask
+from chapter_04_cnn_classic.layers import use_course_layers
 from chapter_05_resnet_modern_cnn.src import transfer
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
 from chapter_05_resnet_modern_cnn.src.model import build_model
@@ -208,6 +209,7 @@ COPIES = {
     "torch.save": saved,
     "moved": lambda model: copy.deepcopy(model).double().float().to(memory_format=CHANNELS_LAST),
     "wrapped": lambda model: nn.Sequential(copy.deepcopy(model)),
+    "on the course's layers": lambda model: use_course_layers(copy.deepcopy(model)),
     "averaged": lambda model: torch.optim.swa_utils.AveragedModel(model).module,
     "data_parallel": lambda model: nn.DataParallel(copy.deepcopy(model)).module,
 }
