@@ -75,10 +75,12 @@ def check_settings(task: ImageTask, settings: Settings, use_val: bool) -> None:
         )
     halvings = len(settings.widths)
     sizes = [task.image_size, *([settings.small_size] if settings.small_share else [])]
-    if min(sizes) <= 2**halvings:  # the first layer takes a pixel, each block halves what is left
+    least = 2**halvings + 1  # the first layer takes a pixel, each block halves what is left
+    if min(sizes) < least:
+        larger = f"a --small_size of {least} or more, or " if least <= task.image_size else ""
         raise UserError(
-            f"nothing is left of {min(sizes)} pixels that {halvings} blocks halve; use a "
-            f"--small_size of {2**halvings + 1} or more, or fewer --widths."
+            f"nothing is left of {min(sizes)} pixels that {halvings} blocks halve; "
+            f"use {larger}fewer --widths."
         )
 
 

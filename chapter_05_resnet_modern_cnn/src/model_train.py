@@ -35,6 +35,7 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_D
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
+from utils.checkpoint import load_checkpoint, load_state
 from utils.modes import training
 from utils.run import Run, cells, over_seeds, table
 
@@ -151,6 +152,14 @@ def train_once(
         look({"epoch": 0})
     precision = run.convolution_precision
     folder = run.folder / f"{name}_seed{seed}"
+    last = folder / "last.pth"
+    resume = args.resume is not None and last.is_file()
+    if resume:
+        saved = load_checkpoint(last)
+        epoch, batch = (saved["training"][key] for key in ("epoch", "batch"))
+        if epoch not in norms and batch == 0:  # killed after the checkpoint, before its row
+            load_state(model, saved["state"], last)
+            look({"epoch": epoch})
     history = recipes.train(
         model,
         task,
@@ -160,7 +169,7 @@ def train_once(
         precision=precision,
         folder=folder,
         label=f"{name} seed {seed}",
-        resume=args.resume is not None and (folder / "last.pth").is_file(),
+        resume=resume,
         compile=args.compile,
         tensorboard=args.tensorboard,
         facts={"architecture": architecture, "dataset": task.name, **facts_of(task)},

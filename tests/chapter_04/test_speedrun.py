@@ -165,7 +165,7 @@ def test_the_operations_of_a_training_are_counted(task):
         ({"epochs": 0.01}, "--budgets 0.01: with 4 batches an epoch that is no training step"),
         ({"epochs": 0.1}, "use 0.25 or more"),
         ({"batch_size": 41}, "a batch of 41 pictures cannot be had from 40"),
-        ({"small_size": 8, "widths": (8,) * 6}, "nothing is left of 8 pixels that 6 blocks halve"),
+        ({"small_size": 8, "widths": (8,) * 6}, "8 pixels that 6 blocks halve; use fewer --widths"),
         ({"small_size": 8}, "--small_size of 9 or more"),
         ({"small_size": 1, "widths": (8,)}, "nothing is left of 1 pixels"),
         ({"small_share": 0.0, "widths": (8,) * 5}, "nothing is left of 32 pixels"),

@@ -1,9 +1,12 @@
 """The door to all networks, training and comparison, inference and maps, in their quick form."""
 
+import argparse
+
 import numpy as np
 import pytest
 import torch
 
+from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import cam, exp_degradation, inference, model_train
 from chapter_05_resnet_modern_cnn.src import model as door
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
@@ -11,6 +14,7 @@ from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, load_task, preset
 from utils.datasets.registry import COURSE_SETS, SOURCES
 from utils.errors import UserError
 from utils.file_io_util import read_json, read_jsonl
+from utils.run import Run
 
 SCRIPTS = "chapter_05_resnet_modern_cnn"
 STL10_FIRST = ["airplane", "bird", "car", "cat", "deer"]  # of ten
@@ -202,6 +206,33 @@ def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(compared, tmp_path):
         "airplane.png",
         "airplane_sanity.png",
     }
+
+
+def test_a_kill_between_checkpoint_and_row_leaves_no_gap_in_the_gradients(tmp_path):
+    """The epoch's checkpoint is written first; its row may be missing, or torn."""
+    task, recipe = load_task("shapes", limit=64), Recipe(2, 32, 0.01)
+    options = {"compile": False, "tensorboard": False, "device": "cpu", "precision": "fp32"}
+
+    def gradients(folder, resume=None, at=None):
+        run = Run(argparse.Namespace(resume=resume, skip=None, **options), tmp_path, folder, [])
+        log = run.log
+
+        def killed(**values):
+            if values["epoch"] == at:
+                raise KeyboardInterrupt
+            log(**values)
+
+        run.log = killed
+        return model_train.train_once("resnet20", run.args, run, task, recipe, 0)[1]["gradients"]
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = gradients(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        gradients(tmp_path / "killed", at=1)
+    resumed = gradients(tmp_path / "killed", resume="killed")
+    assert len(resumed) == len(whole) == 3
+    np.testing.assert_allclose(resumed, whole, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
