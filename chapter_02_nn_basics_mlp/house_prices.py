@@ -165,6 +165,9 @@ def fit_mlp(
     fit_rows, choose_rows = inner_split(len(x), rng)
     check = (x[choose_rows], y[choose_rows])
     _, errors = train_mlp(x[fit_rows], y[fit_rows], args, run, args.epochs, check)
+    errors = np.where(np.isfinite(errors), errors, np.inf)  # what is no number is never the best
+    if np.isinf(errors).all():
+        raise UserError("the network's error was no number in any epoch; lower --lr.")
     best = int(np.argmin(errors)) + 1
     model, _ = train_mlp(x, y, args, run, best)
     return predict_mlp(model, run)

@@ -45,7 +45,7 @@ def fingerprint(loop: _Loop) -> dict[str, Any]:
     rules |= {"ema.decay": getattr(loop.ema, "decay", None)}
     if not loop.optimizer.state:  # else these objects are in mid-training themselves
         rules |= optimizer_rules(loop.optimizer, loop.scheduler is None)
-        rules |= scheduler_rules(loop.scheduler)
+        rules |= scheduler_rules(loop.scheduler and loop.scheduler.state_dict())
     rules |= {"monitor": loop.monitor, "mode": loop.mode}
     return plain({key: value for key, value in rules.items() if is_plain(value)})
 
@@ -78,10 +78,9 @@ def optimizer_rules(optimizer: torch.optim.Optimizer, constant: bool) -> dict[st
     return rules
 
 
-def scheduler_rules(scheduler: Any) -> dict[str, Any]:
-    """The formula's constants: its state without the progress."""
-    state = {} if scheduler is None else scheduler.state_dict()
-    rules = {key: value for key, value in state.items() if key not in PROGRESS | NO_RULES}
+def scheduler_rules(state: dict[str, Any] | None) -> dict[str, Any]:
+    """The constants of a schedule's formula: its state without the progress."""
+    rules = {key: value for key, value in (state or {}).items() if key not in PROGRESS | NO_RULES}
     return {f"scheduler.{key}": value for key, value in rules.items()}
 
 
@@ -100,7 +99,8 @@ def check(saved: dict[str, Any], loop: _Loop, path: Path) -> None:
     saved: the "training" part of last.pth. What an older file does not say is not compared.
     """
     here, planned = loop.fingerprint, saved.get("planned_epochs", loop.epochs)
-    for name, value in saved["fingerprint"].items():
+    rules = plain(scheduler_rules(saved["scheduler"])) | saved["fingerprint"]
+    for name, value in sorted(rules.items(), key=lambda rule: rule[0].startswith("scheduler.")):
         if name not in here or here[name] == value:
             continue
         if name.startswith("scheduler.") and planned != loop.epochs:

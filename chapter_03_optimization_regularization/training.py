@@ -207,7 +207,7 @@ class _Loop:
         self.per_epoch = math.ceil(count_batches(self.train) / self.accumulate)  # optimiser steps
 
     def run(self, resume: bool, label: str, tensorboard: bool) -> History:
-        self.fingerprint = fingerprint(self)  # of the rules as they are now, before any state
+        self.fingerprint = fingerprint(self) if self.folder else {}  # before any state is loaded
         if resume:
             training_state.load(self)
         else:

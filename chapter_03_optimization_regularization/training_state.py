@@ -195,7 +195,8 @@ def begin(loop: _Loop) -> None:
     """Before a new training in a folder: nothing in it belongs to another one, all can be saved."""
     if loop.folder is None:
         return
-    require_plain({"training": training_of(loop)}, loop.folder / "last.pth")
+    content = {"state": loop.model.state_dict(), "training": training_of(loop)}
+    require_plain(plain(loop.facts) | content, loop.folder / "last.pth")
     if loop.accelerator.is_main_process:
         (loop.folder / "best.pth").unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """The tabular pipeline: no leaks, gaps and unknown words handled, learning, clear errors."""
 
+import argparse
 import gzip
 import json
 import os
@@ -285,3 +286,22 @@ def test_impossible_values_are_refused(tmp_path, options):
     with pytest.raises(SystemExit) as stopped:
         run_command(tmp_path, *options)
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("errors", "epochs"), [([2.0, 1.0, np.nan], 2), ([np.nan, np.inf, 3.0, -np.inf], 3)]
+)
+def test_an_error_that_is_no_number_does_not_choose_the_epoch(monkeypatch, errors, epochs):
+    trained = []
+
+    def train_mlp(x, y, args, run, count, check=None):
+        trained.append(count)
+        return None, (errors if check else [])
+
+    monkeypatch.setattr(hp, "train_mlp", train_mlp)
+    args = argparse.Namespace(epochs=len(errors))
+    hp.fit_mlp(np.zeros((10, 2)), np.zeros(10), args, None, np.random.default_rng(0))
+    assert trained == [len(errors), epochs]
+    errors[:] = [np.nan] * len(errors)
+    with pytest.raises(UserError, match="lower --lr"):
+        hp.fit_mlp(np.zeros((10, 2)), np.zeros(10), args, None, np.random.default_rng(0))

@@ -311,6 +311,22 @@ def test_more_epochs_go_on_where_the_schedule_allows_it(tmp_path, schedule):
     assert longer.best["epoch"] == whole.best["epoch"]
 
 
+def test_a_checkpoint_from_before_the_rules_were_written_goes_on(tmp_path):
+    whole = run(tmp_path / "whole", epochs=3, schedule="step")
+    run(tmp_path, epochs=2, schedule="step")
+    old = load_checkpoint(tmp_path / "last.pth")
+    names = ("batches", "accumulate", "optimizer", "scheduler", "ema")
+    rules = {name: old["training"]["fingerprint"][name] for name in names}
+    del old["training"]["planned_epochs"]
+    old["training"] |= {"fingerprint": rules, "best": {"val_loss": None, "step": 10}}
+    torch.save(old, tmp_path / "last.pth")
+    with pytest.raises(CheckpointError, match=r"scheduler\.base_lrs = \[0\.1\], not \[0\.2\]"):
+        run(tmp_path, epochs=3, resume=True, schedule="step", lr=0.2)
+    history = run(tmp_path, epochs=3, resume=True, schedule="step")
+    assert history.step_losses == whole.step_losses
+    assert history.best["epoch"] == 3, "an older file kept a nan as None: always beaten"
+
+
 def test_fewer_epochs_than_are_done_are_refused(tmp_path):
     run(tmp_path, epochs=3)
     with pytest.raises(CheckpointError, match="has come to epoch 3, further than epochs = 2"):
@@ -356,6 +372,10 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(tmp_path):
         fit(model, classification_loss(), optimizer, batches(), epochs=1, folder=tmp_path)
     assert equal(model, before)
     fit(model, classification_loss(), optimizer, batches(), epochs=1)  # nothing is written here
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with pytest.raises(CheckpointError, match="cannot hold classes, a range"):
+        fit(model, classification_loss(), optimizer, batches(), epochs=1, folder=tmp_path,
+            facts={"classes": range(2), "mean": np.ones(2)})  # fmt: skip
 
 
 def test_evaluation_after_a_restore_gives_the_best_row():
