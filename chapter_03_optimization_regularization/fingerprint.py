@@ -27,10 +27,7 @@ from utils.file_io_util import plain
 if TYPE_CHECKING:
     from chapter_03_optimization_regularization.training import _Loop
 
-# How the same numbers are computed; and how far a schedule has come.
-NO_RULES = {"foreach", "fused", "capturable", "differentiable", "verbose"}
-PROGRESS = {"last_epoch", "_step_count", "_last_lr", "_is_initial", "T_cur", "T_i"}
-PROGRESS |= {"best", "num_bad_epochs", "cooldown_counter", "_get_lr_called_within_step"}
+NO_RULES = {"foreach", "fused", "capturable", "differentiable"}  # how the same numbers are made
 
 
 def fingerprint(loop: _Loop) -> dict[str, Any]:
@@ -43,9 +40,8 @@ def fingerprint(loop: _Loop) -> dict[str, Any]:
     rules |= {"batches": len(loop.train), "accumulate": loop.accumulate}
     rules |= {key: type(part).__name__ for key, part in parts.items()}
     rules |= {"ema.decay": getattr(loop.ema, "decay", None)}
-    if not loop.optimizer.state:  # else these objects are in mid-training themselves
-        rules |= optimizer_rules(loop.optimizer, loop.scheduler is None)
-        rules |= scheduler_rules(loop.scheduler and loop.scheduler.state_dict())
+    if not (loop.optimizer.state or getattr(loop.scheduler, "last_epoch", 0)):
+        rules |= option_rules(loop.optimizer, loop.scheduler)
     rules |= {"monitor": loop.monitor, "mode": loop.mode}
     return plain({key: value for key, value in rules.items() if is_plain(value)})
 
@@ -66,22 +62,20 @@ def content_rules(batches: Any) -> dict[str, Any]:
     return {"rows": len(tensors[-1]), "targets' checksum": zlib.crc32(targets.numpy())}
 
 
-def optimizer_rules(optimizer: torch.optim.Optimizer, constant: bool) -> dict[str, Any]:
-    """Its options, and those of its groups; the rate itself only if no schedule changes it."""
-    given = {k: v for k, v in optimizer.defaults.items() if k not in NO_RULES}
-    names = ("initial_lr", "max_lr", "weight_decay", *(["lr"] if constant else []))
-    rules = {f"optimizer.{name}": value for name, value in given.items()}
-    for name in names:
-        values = [group[name] for group in optimizer.param_groups if name in group]
-        if len(set(map(float, values))) > 1 or (values and name not in given):
+def option_rules(optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:
+    """The options of both before their first step: then the schedule's state is its formula.
+
+    Objects that have moved on, in a notebook, are the same ones: there is nothing to compare.
+    """
+    options = {k: v for k, v in optimizer.defaults.items() if k not in NO_RULES}
+    rules = {f"optimizer.{name}": value for name, value in options.items()}
+    constants = ("initial_lr", "max_lr", "weight_decay") if scheduler else ("lr", "weight_decay")
+    for name in constants:
+        values = [float(group[name]) for group in optimizer.param_groups if name in group]
+        if values != [options.get(name)] * len(values):
             rules[f"{name} of the groups"] = values
-    return rules
-
-
-def scheduler_rules(state: dict[str, Any] | None) -> dict[str, Any]:
-    """The constants of a schedule's formula: its state without the progress."""
-    rules = {key: value for key, value in (state or {}).items() if key not in PROGRESS | NO_RULES}
-    return {f"scheduler.{key}": value for key, value in rules.items()}
+    formula = {} if scheduler is None else scheduler.state_dict()
+    return rules | {f"scheduler.{name}": value for name, value in formula.items()}
 
 
 def is_plain(value: Any) -> bool:
@@ -99,15 +93,14 @@ def check(saved: dict[str, Any], loop: _Loop, path: Path) -> None:
     saved: the "training" part of last.pth. What an older file does not say is not compared.
     """
     here, planned = loop.fingerprint, saved.get("planned_epochs", loop.epochs)
-    rules = plain(scheduler_rules(saved["scheduler"])) | saved["fingerprint"]
-    for name, value in sorted(rules.items(), key=lambda rule: rule[0].startswith("scheduler.")):
+    for name, value in saved["fingerprint"].items():
         if name not in here or here[name] == value:
             continue
         if name.startswith("scheduler.") and planned != loop.epochs:
             raise CheckpointError(
-                f"{path}: its schedule ({saved['fingerprint']['scheduler']}) is laid out over "
-                f"epochs = {planned}, not {loop.epochs}, and cannot be changed on the way "
-                f"({name} = {value}, not {here[name]}); keep the epochs, or start a new run."
+                f"{path}: its {here['scheduler']} is laid out over epochs = {planned}, not "
+                f"{loop.epochs}, and cannot be changed on the way ({name} = {value}, not "
+                f"{here[name]}); keep --epochs {planned}, or start a new run."
             )
         raise CheckpointError(
             f"{path} was made with {name} = {value}, not {here[name]}; go on with the same, or "
@@ -116,5 +109,5 @@ def check(saved: dict[str, Any], loop: _Loop, path: Path) -> None:
     if (saved["epoch"], saved["batch"]) > (loop.epochs, 0):
         raise CheckpointError(
             f"{path} has come to epoch {saved['epoch'] + (saved['batch'] > 0)}, further than "
-            f"epochs = {loop.epochs}; ask for more of them, or start a new run."
+            f"epochs = {loop.epochs}; ask for more with --epochs, or start a new run."
         )

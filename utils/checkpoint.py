@@ -98,7 +98,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:  # damage can show anywhere: in the zip, a header, the compression
         reason = (str(error).splitlines() or [""])[0][:120]
         raise _damaged(path, reason or type(error).__name__) from None
-    if not isinstance(checkpoint, dict) or "state" not in checkpoint:
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state"), dict):
         raise CheckpointError(f"{path} is not a checkpoint of this course (it has no 'state').")
     version = checkpoint.get("format_version")
     if version != FORMAT_VERSION:

@@ -46,6 +46,9 @@ def test_missing_file_foreign_file_and_other_version(tmp_path):
     torch.save({"weights": torch.ones(1)}, tmp_path / "foreign.pth")
     with pytest.raises(CheckpointError, match="not a checkpoint of this course"):
         load_checkpoint(tmp_path / "foreign.pth")
+    torch.save({"state": [torch.ones(1)], "format_version": 1}, tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="not a checkpoint of this course"):
+        load_checkpoint(tmp_path / "list.pth")
     torch.save({"state": {}, "format_version": 99}, tmp_path / "new.pth")
     with pytest.raises(CheckpointError, match="format version 99"):
         load_checkpoint(tmp_path / "new.pth")
