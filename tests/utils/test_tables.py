@@ -80,6 +80,7 @@ def test_what_only_looks_like_a_number_is_a_category(tmp_path, value):
         (CSV, "zzz", "its columns are Id, Area, Street, Alley, Empty, Price"),
         (CSV, "Street", "'Street' in data row 1 is 'Pave', which is not a number"),
         (CSV, "Area", "'Area' in data row 2 is missing"),
+        ("area price\n1 2\n", "price", r"has one column, 'area price': is it separated by other"),
         ("", "y", "needs a header row and at least one row"),
         ("a,y\n", "y", "needs a header row and at least one row"),
         ("a,y\n1,2\n\n3\n", "y", "line 4: 1 values, but the header has 2 columns"),
@@ -161,6 +162,8 @@ def test_none_is_an_answer_among_words():
 def test_separators_of_thousands_and_decimals(tmp_path, cells, separator, numbers):
     table = one_column(tmp_path, cells, separator)
     np.testing.assert_array_equal(table.numeric[:, 0], numbers)
+    commas = any("," in cell for cell in cells)
+    assert any("the comma" in note for note in table.notes) == commas
 
 
 def test_a_comma_that_may_be_both_is_refused(tmp_path):
@@ -182,7 +185,7 @@ def test_a_semicolon_comes_before_a_decimal_comma(tmp_path):
     assert table.numeric_names == ("area, m2",)
     np.testing.assert_array_equal(table.numeric[:, 0], [10.5, 11.5])
     np.testing.assert_array_equal(table.target, [2.25, 3])
-    assert table.notes[1] == "the comma is a decimal comma: 3,5 is 3.5"
+    assert table.notes[1] == "the comma is a decimal comma: 3,5 is 3.5, and 1.250 is 1250"
 
 
 def test_one_odd_cell_does_not_turn_numbers_into_words(tmp_path):

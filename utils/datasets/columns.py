@@ -49,7 +49,7 @@ def is_missing(text: str) -> bool:
 
 
 def comma_role(cells: Iterable[str], separator: str) -> str:
-    """What a comma inside a number of this file means: "thousands" or "decimal".
+    """What a comma inside a number of this file means: "thousands", "decimal" or "" (none there).
 
     UserError names a cell that may be either, such as "1,250" in a file that separates with ";".
     """
@@ -67,7 +67,7 @@ def comma_role(cells: Iterable[str], separator: str) -> str:
             f"the cell {cell!r} may mean {cell.replace(',', '')} or {cell.replace(',', '.')}, and "
             "no other number of the file tells which: write it without the comma, or with a point."
         )
-    return "thousands"
+    return "thousands" if grouped else ""
 
 
 def number(text: str, comma: str) -> float | None:

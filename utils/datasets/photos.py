@@ -28,7 +28,10 @@ from utils.errors import UserError
 from utils.pictures import UnreadablePicture, is_hidden, read_picture
 
 PARTS = ("train", "test")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".webp", ".avif", ".bmp", ".gif"),
+    *(".pbm", ".pgm", ".ppm", ".tif", ".tiff"),
+}
 BATCH = 256  # images a thread takes at a time
 
 

@@ -108,8 +108,11 @@ def read_csv(path: str | Path, target: str) -> RawTable:
 
 def _notes(separator: str, comma: str, notes: list[str]) -> list[str]:
     shown = [f"the columns are separated by {separator!r}"] if separator != "," else []
-    shown += ["the comma is a decimal comma: 3,5 is 3.5"] if comma == "decimal" else []
-    return shown + [note for note in notes if note]
+    meanings = {
+        "decimal": ["the comma is a decimal comma: 3,5 is 3.5, and 1.250 is 1250"],
+        "thousands": ["the comma groups thousands: 1,250 is 1250"],
+    }
+    return shown + meanings.get(comma, []) + [note for note in notes if note]
 
 
 def _by_row(columns: dict[str, list], rows: int, dtype: type) -> np.ndarray:
@@ -171,6 +174,9 @@ def _check_shape(path: Path, header: list[str], lines: list[tuple[int, list[str]
 
 
 def _no_column(path: str | Path, target: str, header: list[str]) -> str:
+    if len(header) == 1:
+        known = "commas, semicolons, tabs or |"
+        return f"{path} has one column, {header[0]!r}: is it separated by other signs than {known}?"
     by_lower = {name.lower(): name for name in header}
     close = difflib.get_close_matches(target.lower(), by_lower, n=1)
     if close:
