@@ -22,7 +22,7 @@ def test_quick_run(script: Script, quick_run):
         f"in {done.folder.name} there are only {sorted(p.name for p in done.folder.iterdir())}"
     )
     assert done.touched == [], "a run must not change the files of its chapter"
-    kinds = ["figure" if name.endswith((".png", ".gif", ".svg")) else "result"
+    kinds = ["result" if name.endswith((".json", ".pth", ".npz")) else "figure"
              for name in read_json(done.folder / "run.json")["files"]]  # fmt: skip
     assert kinds == sorted(kinds, reverse=True), "a figure that fails must not cost the results"
 

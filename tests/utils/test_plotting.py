@@ -99,7 +99,7 @@ def test_a_users_text_is_no_formula(text, tmp_path):
 
 def test_classes_with_dollars_in_a_confusion_matrix():
     fig, ax = plotting.subplots(width=3, height=3)
-    plotting.confusion_matrix(ax, [[1, 0], [0, 1]], ["$^ and $", "b"])
+    plotting.confusion_matrix(ax, [[1, 0], [0, 1]], ["$\\frac and $", "b"])
     plotting.figure_to_array(fig)
 
 
