@@ -83,13 +83,13 @@ def report(grades: list[Grade], learner: str, chinese: Chinese | None = None) ->
     say = chinese.say if chinese else str
     first = grades[0]
     if len(grades) > 1 and {(g.state, g.message) for g in grades} == {("wrong", first.message)}:
-        lines = [*map(say, first.message.splitlines()), ""]  # the file itself cannot be loaded
+        lines = [*say(first.message).splitlines(), ""]  # the file itself cannot be loaded
     else:
         lines = []
         for grade in grades:
             effort = f"  ({say(grade.effort)})" if grade.effort else ""
             lines.append(f"[{MARKS[grade.state]}] {grade.name}{effort}")
-            lines += [f"     {say(line)}" for line in grade.message.splitlines()]
+            lines += [f"     {line}" for line in say(grade.message).splitlines()]
         lines.append("")
     solved = sum(grade.state == "solved" for grade in grades)
     return "\n".join([*lines, say(f"{solved} of {len(grades)} solved ({learner})")])

@@ -7,6 +7,7 @@ for every message, with {0}, {1} ... where the grader puts in a value:
 
 A finished message is matched with these lines; what stands in its places is a message in turn. A
 text that none of them fits is cut at ": ", "; ", ", ", ". " or " (...)", and its parts are said.
+No value and no part has a bracket without its partner.
 """
 
 import re
@@ -18,7 +19,17 @@ from course.manifest import ROOT, load_chapters, read_toml
 
 PLACE = re.compile(r"\{(\d+)\}")
 WORD = re.compile(r"[A-Za-z]{2,}")
-CUTS = {": ": "：", "; ": "；", ". ": "。", ", ": "，", " (": "（"}
+BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
+SHORT = 26  # characters: a shorter pattern must not swallow a whole sentence
+CUTS = {
+    "\n": "\n",
+    "; or else ": "；或者",
+    "; ": "；",
+    ". ": "。",
+    " (": "（",
+    ": ": "：",
+    ", ": "，",
+}
 
 
 class Chinese:
@@ -29,23 +40,27 @@ class Chinese:
         self.exact = {en: zh for en, zh in lines.items() if not PLACE.search(en)}
         # the more letters of its own a template has, the more surely it is the right one
         patterns = sorted(set(lines) - set(self.exact), key=lambda en: -len(PLACE.sub("", en)))
-        self.templates = [(as_pattern(en), lines[en]) for en in patterns]
+        self.templates = [(as_patterns(en), lines[en]) for en in patterns]
         self.say = lru_cache(maxsize=4096)(self._say)
 
     def _say(self, text: str) -> str:
         """`text` in Chinese; what is not in the tables stays as it is."""
         if text in self.exact or not WORD.search(text):
             return self.exact.get(text, text)
-        for pattern, chinese in self.templates:
-            if match := pattern.fullmatch(text):
-                values = [self.say(value) for value in match.groups()]
-                return PLACE.sub(lambda place: values[int(place[1])], chinese)  # noqa: B023
+        for patterns, chinese in self.templates:
+            for pattern in patterns:
+                match = pattern.fullmatch(text)
+                if match and all(is_value(value, pattern) for value in match.groups()):
+                    values = [self.say(value) for value in match.groups()]
+                    return PLACE.sub(lambda place, v=values: v[int(place[1])], chinese)
         return min([text, *self.cut(text)], key=lambda said: len(WORD.findall(said)))
 
     def cut(self, text: str) -> Iterator[str]:
         for cut, chinese in CUTS.items():
             for place in re.finditer(re.escape(cut), text):
                 left, right, end = text[: place.start()], text[place.end() :], ""
+                if not balanced(left):
+                    continue
                 if cut == " (":
                     if not right.endswith(")"):
                         continue
@@ -53,10 +68,22 @@ class Chinese:
                 yield self.say(left) + chinese + self.say(right) + end
 
 
-def as_pattern(template: str) -> re.Pattern:
-    """A template as a regular expression with a group for each place."""
-    literals = PLACE.split(template)[::2]
-    return re.compile("(.*?)".join(re.escape(text) for text in literals), re.DOTALL)
+def balanced(text: str) -> bool:
+    """Does each bracket have its partner?"""
+    return all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
+
+
+def is_value(text: str, pattern: re.Pattern) -> bool:
+    """Can this be what stands in a place of the template?"""
+    outside = BRACKETS.sub("", BRACKETS.sub("", text))
+    sentence = ": " in outside or "; " in outside
+    return balanced(text) and not (sentence and len(pattern.pattern) < SHORT)
+
+
+def as_patterns(template: str) -> list[re.Pattern]:
+    """A template as regular expressions with a group for each place: short values first."""
+    literals = [re.escape(text) for text in PLACE.split(template)[::2]]
+    return [re.compile(group.join(literals), re.DOTALL) for group in ("(.*?)", "(.*)")]
 
 
 def chinese_of(number: int, root: Path = ROOT) -> Chinese:

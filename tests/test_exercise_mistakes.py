@@ -15,6 +15,7 @@ import pytest
 
 from chapter_01_tensor_autograd.exercises.grading import within
 from course.check import check
+from course.chinese import chinese_of
 from course.manifest import ROOT, load_chapters, read_toml
 
 TABLES = {
@@ -26,6 +27,9 @@ CASES = [
     for chapter, table in TABLES.items()
     for name, mistakes in table.items()
 ]
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+ENGLISH = re.compile(r"\b(?:the|this|is|are|has|missing|expected|got|to|not|all|of|it)\b")
+QUOTED = re.compile("solutions.py line|do not fit|engine said")  # Python's own words follow
 each_chapter = pytest.mark.parametrize("chapter", TABLES, ids=lambda chapter: chapter.name)
 
 
@@ -42,12 +46,15 @@ def with_mistake(source: str, name: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(("chapter", "name", "mistakes"), CASES)
 def test_the_message_names_the_mistake(chapter, name, mistakes, tmp_path):
     source = (chapter.folder / "exercises" / "solutions.py").read_text(encoding="utf-8")
-    file = tmp_path / "solutions.py"
+    file, chinese = tmp_path / "solutions.py", chinese_of(chapter.number)
     for old, new, words in mistakes:
         file.write_text(with_mistake(source, name, old, new), encoding="utf-8")
         (grade,) = check(chapter.number, file, names=[name], seconds=20)
         assert grade.state == "wrong", f"{new!r} is called {grade.state}"
         assert words in grade.message, f"{new!r}: {grade.message}"
+        said = chinese.say(grade.message)
+        if not QUOTED.search(grade.message):
+            assert CHINESE.search(said) and not ENGLISH.search(said), said
 
 
 @each_chapter

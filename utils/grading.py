@@ -37,8 +37,8 @@ def check_order(result: Any, expected: Sequence, names: str, where: str = "") ->
         return
     for order in permutations(expected):
         if all(alike(a, b) for a, b in zip(result, order, strict=True)):
-            place = f"{where}: " if where else ""
-            raise AssertionError(f"{place}the right values in the wrong order: return {names}")
+            words = f"the right values in the wrong order: return {names}"
+            raise AssertionError(f"{where}: {words}" if where else words)
 
 
 def usual_reason(result: Any, expected: Any, tolerance: float = 1e-6) -> str:
@@ -66,5 +66,5 @@ def usual_reason(result: Any, expected: Any, tolerance: float = 1e-6) -> str:
 
 def because(result: Any, expected: Any, reasons: Sequence[str], most: int = 1) -> str:
     """The first `most` of the known reasons, or a usual one, in brackets behind a message."""
-    reason = "; or: ".join(reasons[:most]) or usual_reason(result, expected)
+    reason = "; or else ".join(reasons[:most]) or usual_reason(result, expected)
     return f" ({reason})" if reason else ""

@@ -243,7 +243,7 @@ def test_Jet(ex):
     for name, f, value, slope, curvature in jet_cases(x):
         y = f(ex.Jet(x, 1.0, 0.0))
         assert isinstance(y, ex.Jet), f"{name} gives a {type(y).__name__}: operators return a Jet"
-        where = f"{name} at {x}"
+        where = f"{name} at x = {x}"
         check_number(y.value, value, f"{where}: the value")
         check_number(y.first, slope, f"{where}: the first derivative")
         check_number(y.second, curvature, f"{where}: the second derivative")

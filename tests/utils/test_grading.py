@@ -26,7 +26,7 @@ RIGHT = np.array([[1.0, 2.0, 4.0], [0.0, -1.0, 3.0], [5.0, 1.0, 1.0]])
 def test_usual_reasons(wrong, words):
     assert usual_reason(wrong, RIGHT) == words
     known = because(wrong, RIGHT, ["this", "that", "more"], most=2)
-    assert known == " (this; or: that)"
+    assert known == " (this; or else that)"
 
 
 def test_the_last_two_axes_of_another_shape():
