@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 CHINESE_FONTS = (  # looked at first where a figure has letters that the standard font lacks
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Microsoft YaHei", "SimHei"),
-    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "WenQuanYi Zen Hei", "Arial Unicode MS"),
+    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("Noto Sans CJK JP", "Droid Sans Fallback", "Arial Unicode MS"),
 )
 LAST_RESORT = "Last Resort"  # a font of boxes that comes with matplotlib
 # A dash pattern and a marker for each of them, in the same order: for print in grey, and so that a
@@ -97,10 +98,14 @@ def _letters(figure: Figure) -> Iterator[None]:
 
 @cache
 def _letters_of(family: str) -> frozenset[str]:
-    """All letters that the font of this name has."""
+    """All letters that the font of this name has; none where matplotlib cannot draw with it."""
     from matplotlib.font_manager import findfont, get_font
 
-    return frozenset(map(chr, get_font(findfont(family)).get_charmap()))
+    try:
+        font = get_font(findfont(family, fallback_to_default=False))
+    except (OSError, RuntimeError, ValueError):  # gone since it was listed, or damaged
+        return frozenset()
+    return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
 
 
 @cache

@@ -28,7 +28,8 @@ def guarded(work: Callable[[], int]) -> int:
         try:
             return work()
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # a shell can close it: `>&-`
+                sys.stdout.flush()
     except BrokenPipeError:
         if not [stream for stream in streams if _silenced(stream)]:
             raise  # another pipe than the output's

@@ -85,6 +85,11 @@ def test_the_backend_of_a_notebook_stays(monkeypatch):
         assert terminal.guarded(lambda: 3) == 3 and os.environ["MPLBACKEND"] == after
 
 
+def test_a_closed_output_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert terminal.guarded(lambda: 3) == 3
+
+
 def test_a_pipe_of_the_work_itself_is_no_reader_that_left():
     def work():
         raise BrokenPipeError
