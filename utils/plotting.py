@@ -86,6 +86,8 @@ def _letters(figure: Figure) -> Iterator[None]:
     """Letters that the standard font lacks (Chinese, say) are taken from another installed font."""
     from matplotlib.text import Text
 
+    fonts = logging.getLogger("matplotlib.font_manager")
+    fonts.addFilter(_is_no_lack_of_weight)
     texts = [text for text in figure.findobj(Text) if not text.get_text().isascii()]
     lacking = frozenset("".join(text.get_text() for text in texts)) - _letters_of("DejaVu Sans")
     font = font_with(frozenset(c for c in lacking if c.isprintable() and not c.isspace()))
@@ -94,6 +96,11 @@ def _letters(figure: Figure) -> Iterator[None]:
     with warnings.catch_warnings():  # one for every letter on every drawing: font_with said it once
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         yield
+
+
+def _is_no_lack_of_weight(record: logging.LogRecord) -> bool:
+    """Not the message that a Chinese font comes in another weight than DejaVu."""
+    return "Failed to find font weight" not in record.getMessage()
 
 
 @cache
