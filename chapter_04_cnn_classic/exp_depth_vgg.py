@@ -29,6 +29,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from chapter_04_cnn_classic import recipe as recipes
+from chapter_04_cnn_classic.architectures.vgg import WIDTHS
 from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batches, with_pictures
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe
@@ -64,6 +65,10 @@ def names() -> list[str]:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     chosen = names()
+    if round(args.width * min(WIDTHS)) < 1:
+        raise cli.UserError(
+            f"--width {args.width:g} leaves the first layer no channel; use 0.01 or more."
+        )
     if run.quick:
         args.epochs, args.seeds, args.pictures, chosen = 2, 1, 300, ["vgg11", "vgg11_bn"]
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)

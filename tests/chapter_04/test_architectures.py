@@ -8,6 +8,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision.models import vgg as torchvision_vgg
 
+from chapter_04_cnn_classic import exp_depth_vgg
 from chapter_04_cnn_classic import model as door
 from chapter_04_cnn_classic.architectures import alexnet, googlenet, lenet, nin, simple_cnn, vgg
 from chapter_04_cnn_classic.architectures.common import he_initialise
@@ -332,3 +333,9 @@ def test_model_script(tmp_path):
     assert door.main(options) == 0
     folder = next((tmp_path / "chapter_04_cnn_classic").iterdir())
     assert {"model_table.json", "model_table.png"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_width_that_leaves_no_channel_is_one_sentence(tmp_path, capsys):
+    words = ["--width", "1e-9", "--output_dir", str(tmp_path)]
+    assert exp_depth_vgg.main(words) == 2
+    assert "--width 1e-09 leaves the first layer no channel" in capsys.readouterr().err
