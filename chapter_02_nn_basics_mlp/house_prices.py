@@ -316,7 +316,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("MLP").add_argument
     add("--hidden_dim", type=cli.positive_int, default=64, help="units of a hidden layer")
     add("--depth", type=cli.positive_int, default=2, help="hidden layers")
-    add("--dropout", type=cli.fraction, default=0.1, help="share of hidden units switched off")
+    add("--dropout", type=cli.below_one, default=0.1, help="share of hidden units switched off")
     add("--epochs", type=cli.positive_int, default=100, help="at most so many passes over the rows")
     add("--batch_size", type=cli.positive_int, default=32, help="rows a step")
     add("--lr", type=cli.positive_float, default=1e-3, help="step size of AdamW")

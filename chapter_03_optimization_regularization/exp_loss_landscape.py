@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--epochs", type=cli.positive_int, default=10, help="passes over the training pictures")
     add("--lr", type=cli.positive_float, default=0.03, help="SGD's learning rate")
     add("--seeds", type=cli.positive_int, default=3, help="networks of each kind")
-    add("--grid", type=cli.positive_int, default=21, help="points along a side of the picture")
+    add("--grid", type=cli.int_from(2), default=21, help="points along a side of the picture")
     add("--pictures", type=cli.positive_int, default=300, help="training pictures in the loss")
     add("--directions", type=cli.positive_int, default=10, help="random directions to average")
     return parser

@@ -67,8 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--clip_norm", type=cli.positive_float, help="limit of the gradient's norm")
     group.add_argument("--accumulate", type=cli.positive_int, default=1, help="batches a step")
-    group.add_argument("--ema_decay", type=cli.fraction, help="average the weights with this decay")
-    group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
+    group.add_argument(
+        "--ema_decay", type=cli.below_one, help="average the weights with this decay"
+    )
+    group.add_argument("--label_smoothing", type=cli.below_one, default=0.0)
     group.add_argument("--patience", type=cli.positive_int, help="epochs without a better val loss")
     group.add_argument("--save_every", type=cli.non_negative_int, default=0, help="steps; 0: epoch")
     cli.add_training_options(parser)

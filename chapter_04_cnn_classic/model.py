@@ -44,7 +44,9 @@ IMAGENET_SIZE = 224  # px; from here on build_model gives the original form
 
 
 def _simple_cnn(num_classes: int, image_size: int, channels: int, **options: Any) -> nn.Module:
-    check_size("simple_cnn", image_size, simple_cnn.SMALLEST)
+    stages = len(options.get("widths", ())) or 1
+    smallest = max(simple_cnn.SMALLEST, 2 ** (stages - 1))  # a pool between two stages
+    check_size("simple_cnn", image_size, smallest)
     return simple_cnn.SimpleCNN(num_classes, channels, **options)
 
 

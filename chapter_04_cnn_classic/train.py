@@ -72,8 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--optimizer", choices=list(recipes.OPTIMIZERS), default="adamw")
     group.add_argument("--schedule", choices=recipes.SCHEDULES, default="one_cycle")
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.05)
-    group.add_argument("--label_smoothing", type=cli.fraction, default=0.1)
-    group.add_argument("--ema_decay", type=cli.fraction, default=0.0, help="0: no averaging")
+    group.add_argument("--label_smoothing", type=cli.below_one, default=0.1)
+    group.add_argument("--ema_decay", type=cli.below_one, default=0.0, help="0: no averaging")
     help_text = f'"none" or a list of {", ".join(NAMES)} (default: by data set)'
     group.add_argument("--augment", type=augmentations, help=help_text)
     group.add_argument("--mix", choices=["none", *MIXES], default="none", help="mixed pictures")

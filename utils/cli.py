@@ -33,6 +33,7 @@ from utils.terminal import file_name, guarded, path
 __all__ = [
     "UserError",
     "add_training_options",
+    "below_one",
     "file_name",
     "fraction",
     "int_from",
@@ -57,13 +58,17 @@ DISK_ERRORS = {
     errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG,
 }  # fmt: skip
 
-OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "storage size calculation overflowed",
-    "maximum allowed dimension exceeded",
-    "array is too big",
-)
+# What PyTorch and NumPy say when an option was too large, or too small, and what it means.
+MEMORY = "there is not enough memory for this; make the network, the batch or the data smaller"
+IN_WORDS = {
+    "out of memory": MEMORY,
+    "can't allocate memory": MEMORY,
+    "storage size calculation overflowed": MEMORY,
+    "maximum allowed dimension exceeded": MEMORY,
+    "array is too big": MEMORY,
+    "expected more than 1 value per channel": "BatchNorm needs two examples or more in every batch "
+    "where the maps have one pixel, in the last batch of an epoch too; use another --batch_size",
+}
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -109,6 +114,8 @@ non_negative_float = _number(float, "a number of 0 or more", lambda value: value
 # NumPy's generators take 32 bits; the scripts add small numbers to it for further seeds.
 seed = _number(int, "a whole number of 0 or more, below 2^32", lambda value: 0 <= value < 2**32)
 fraction = _number(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+# For shares that leave nothing to learn at 1: of smoothed labels, of dropped units, of old weights.
+below_one = _number(float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
 
 
 def int_from(least: int, most: float = math.inf) -> Callable:
@@ -222,10 +229,9 @@ def _run(
         print(f"\n{parser.prog}: stopped by Ctrl-C.{_resume_hint(current)}", file=sys.stderr)
         return 130
     except (MemoryError, RuntimeError, ValueError) as error:
-        if not is_out_of_memory(error):
+        if not (sentence := in_words(error)):
             raise
-        advice = "make the network, the batch or the data smaller"
-        print(f"{parser.prog}: there is not enough memory for this; {advice}.", file=sys.stderr)
+        print(f"{parser.prog}: {sentence}.", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -235,10 +241,11 @@ def _run(
         return 2
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an array was too large, in the words of PyTorch (CPU, GPU) or NumPy."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or any(text in words for text in OUT_OF_MEMORY)
+def in_words(error: Exception) -> str:
+    """The sentence for an error of PyTorch or NumPy that an option has caused; "" for a defect."""
+    said = str(error).lower()
+    found = [sentence for words, sentence in IN_WORDS.items() if words in said]
+    return MEMORY if isinstance(error, MemoryError) else "".join(found[:1])
 
 
 def _choices(parser: argparse.ArgumentParser, option: str) -> Sequence[str] | None:

@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--batch_size", type=cli.positive_int, default=64)
     add_optimizer_options(group)
     group.add_argument("--schedule", choices=recipes.SCHEDULES, default="one_cycle")
-    group.add_argument("--label_smoothing", type=cli.fraction, default=0.0)
+    group.add_argument("--label_smoothing", type=cli.below_one, default=0.0)
     help_text = '"none" or as in chapter 4 (default: by data set)'
     group.add_argument("--augment", type=augmentations, help=help_text)
     cli.add_training_options(parser, free=["model_type"])

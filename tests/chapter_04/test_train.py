@@ -200,6 +200,11 @@ def test_missing_cifar_names_the_embedded_set(tmp_path, capsys, monkeypatch):
     [
         (["--dataset", "digits", "--model", "lenet5"], "at least 12 px"),
         (["--dataset", "digits", "--model", "nin", "--widths", "4"], "--widths is for simple_cnn"),
+        (
+            ["--dataset", "digits", "--widths", *"888888"],
+            "simple_cnn needs pictures of at least 32",
+        ),
+        (["--dataset", "digits", "--ema_decay", "1"], "'1' is not a number from 0 to below 1"),
         (["--dataset", "digits", "--augment", "blur"], "blur"),
         (["--dataset", "digits", "--augment", "crop:8"], "padding 8 needs pictures larger than 8"),
         (["--dataset", "digits", "--augment", "cutout:16"], "hides pictures of 8 x 8 whole"),

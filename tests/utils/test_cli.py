@@ -133,6 +133,8 @@ def test_a_defect_of_ours_keeps_its_traceback(tmp_path):
         (cli.positive_float, "nan"),
         (cli.non_negative_float, "1e31"),
         (cli.fraction, "nan"),
+        (cli.below_one, "1"),
+        (cli.below_one, "-0.1"),
     ],
 )
 def test_absurd_numbers_are_refused_when_the_command_is_read(kind, text):
@@ -154,6 +156,15 @@ def test_too_little_memory_is_one_sentence(tmp_path, capsys, allocate):
     assert make_script(tmp_path, lambda args, run: allocate())() == 2
     message = capsys.readouterr().err
     assert "there is not enough memory" in message and len(message.strip().splitlines()) == 1
+
+
+def test_a_batch_of_one_example_is_one_sentence(tmp_path, capsys):
+    """As the last of an epoch, say."""
+    layer = torch.nn.BatchNorm2d(3)
+    main = make_script(tmp_path, lambda args, run: layer(torch.ones(1, 3, 1, 1)))
+    assert main() == 2
+    message = capsys.readouterr().err
+    assert "use another --batch_size" in message and len(message.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError])

@@ -12,8 +12,8 @@ README = Path(__file__).parents[2] / "utils" / "README.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 PUBLIC = {
-    "utils.cli": "UserError fraction int_from make_parser non_negative_float non_negative_int "
-    "positive_float positive_int progress run",
+    "utils.cli": "UserError below_one fraction int_from make_parser non_negative_float "
+    "non_negative_int positive_float positive_int progress run",
     "utils.run": "Run environment read_toml table",
     "utils.checkpoint": "CheckpointError load_checkpoint load_state save_checkpoint",
     "utils.device": "autocast pick_device set_threads synchronize",
