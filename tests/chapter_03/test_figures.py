@@ -1,120 +1,96 @@
-"""The numbers behind the drawings of chapter 3: each against an independent computation."""
+"""Lines that lie on one another can still be told apart, and an optimiser keeps its colour."""
 
-from __future__ import annotations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from chapter_03_optimization_regularization import figures
-from chapter_03_optimization_regularization import figures_regularization as reg
-
-
-def test_heavy_ball_is_torch_sgd_with_momentum():
-    path = figures.heavy_ball(figures.CURVATURES, figures.START, 0.05, 0.6, steps=20)
-    theta = nn.Parameter(torch.tensor(figures.START))
-    optimizer = torch.optim.SGD([theta], lr=0.05, momentum=0.6)
-    for position in path:
-        np.testing.assert_allclose(theta.detach().numpy(), position, rtol=1e-12)
-        optimizer.zero_grad()
-        (torch.tensor(figures.CURVATURES) * theta**2 / 2).sum().backward()
-        optimizer.step()
+from chapter_03_optimization_regularization import figures, lr_finder
+from chapter_03_optimization_regularization import optimization_figures as shown
+from chapter_03_optimization_regularization import schedules_figures as schedules
+from chapter_03_optimization_regularization.optimization_choices import FAMILIES, NAMES
+from chapter_03_optimization_regularization.optimization_networks import Outcome
 
 
-def test_valley_rate_shrinks_both_directions_alike():
-    rate = 2 / figures.CURVATURES.sum()
-    path = figures.heavy_ball(figures.CURVATURES, figures.START, rate, 0.0, steps=1)
-    factor = path[1] / path[0]
-    assert factor[0] == pytest.approx(-factor[1]) == pytest.approx(29 / 31)
+def drawn(ax) -> list:
+    return [line for line in ax.lines if len(line.get_xdata()) > 1]
 
 
-@pytest.mark.parametrize("eta_h", [0.1, 1.0, 1.9, 3.7, 4.1])
-@pytest.mark.parametrize("beta", [0.0, 0.4, 0.9])
-def test_spectral_radius_is_that_of_the_matrix(eta_h: float, beta: float):
-    matrix = np.array([[1 + beta - eta_h, -beta], [1, 0]])
-    expected = np.abs(np.linalg.eigvals(matrix)).max()
-    assert figures.spectral_radius(np.array(eta_h), np.array(beta)) == pytest.approx(expected)
+def told_apart(lines) -> bool:
+    """Whether each has a dash pattern of its own, and what is drawn later is not wider."""
+    patterns = [str(line._dash_pattern[1]) for line in lines]  # matplotlib's getter hides them
+    widths = [line.get_linewidth() for line in lines]
+    return len(set(patterns)) == len(patterns) and widths == sorted(widths, reverse=True)
 
 
-def test_the_drawn_line_is_the_best_momentum_and_the_limit_is_the_limit():
-    betas = np.linspace(0, 0.999, 2000)
-    for eta_h in (0.2, 0.7, 1.5, 3.0):
-        best = betas[np.argmin(figures.spectral_radius(np.array(eta_h), betas))]
-        assert best == pytest.approx((1 - np.sqrt(eta_h)) ** 2, abs=1e-3)
-    for beta in (0.0, 0.5, 0.9):
-        inside, outside = figures.spectral_radius(2 * (1 + beta) + np.array([-1e-3, 1e-3]), beta)
-        assert inside < 1 < outside
+@pytest.fixture
+def same() -> dict[str, Outcome]:
+    """Thirteen optimisers with one and the same curve: the worst case."""
+    losses = np.geomspace(2, 0.1, 30)[None].repeat(2, axis=0)  # (seeds, T)
+    return {
+        name: Outcome(0.1, {0.01: 1.0, 0.1: 0.5, 1.0: 2.0}, False, losses, milliseconds=1.0)
+        for name in NAMES
+    }
 
 
-def test_schedules_stay_between_zero_and_the_peak():
-    curves = [curve for panel in figures.schedule_panels().values() for curve in panel.values()]
-    assert len(curves) == 9  # eight schedules, and the loss that one of them watches
-    for curve in curves:
-        assert curve.shape == (figures.STEPS,)
-        assert curve.min() >= 0 and curve.max() == pytest.approx(1)
+def test_equal_optimisers_are_all_seen(same):
+    training = shown.training_figure(same, window=5, network="MLP")
+    sensitivity = shown.sensitivity_figure({"MLP": same})
+    for ax, names in zip(training.axes[:4], FAMILIES.values(), strict=True):
+        lines = {line.get_label(): line for line in drawn(ax)}
+        assert told_apart([lines[name] for name in names])
+        assert ("(Adam)" in lines) == ("Adam" not in names)  # no grey twin under Adam itself
+    for ax, names in zip(sensitivity.axes, FAMILIES.values(), strict=True):
+        assert told_apart(drawn(ax))
+        rings = [line.get_markersize() for line in ax.lines if len(line.get_xdata()) == 1]
+        assert len(set(rings)) == len(names)  # rings around one point, one inside the other
 
 
-def test_error_is_bias_plus_variance_and_variance_is_the_formula():
-    x = np.linspace(-2, 2, reg.POINTS)  # at the training inputs the variance has a closed form
-    parts = reg.bias_variance(draws=3000, seed=0, x=x)
-    np.testing.assert_allclose(parts["bias²"] + parts["variance"], parts["error"], rtol=1e-9)
-    formula = reg.NOISE**2 * (np.array(reg.DEGREES) + 1) / reg.POINTS  # sigma^2 P / N
-    np.testing.assert_allclose(parts["variance"], formula, rtol=0.03)
-
-
-def test_error_has_its_minimum_inside():
-    parts = reg.bias_variance(draws=300, seed=0, x=np.linspace(-2, 2, 201))
-    assert 4 <= np.argmin(parts["error"]) <= 8
-    assert np.all(np.diff(parts["variance"]) > 0)
-
-
-def test_l1_reaches_a_corner_and_l2_does_not():
-    corner, inside = reg.constrained_minimum(1, 1.0), reg.constrained_minimum(2, 1.0)
-    assert corner[0] == 0 and corner[1] == 1
-    assert np.all(inside > 0.1) and np.linalg.norm(inside) == pytest.approx(1)
-    gradient = reg.LOSS_HESSIAN @ (inside - reg.LOSS_MINIMUM)
-    cross = gradient[0] * inside[1] - gradient[1] * inside[0]  # the contour touches the circle
-    assert cross == pytest.approx(0, abs=1e-3)
-
-
-@pytest.mark.parametrize("strength", [0.3, 0.8, 2.5])
-def test_penalised_minimum_beats_its_surroundings(strength: float):
-    generator = np.random.default_rng(0)
-    for penalty, size in (
-        ("l1", lambda w: np.abs(w).sum(-1)),
-        ("l2", lambda w: (w**2).sum(-1) / 2),
+def test_an_optimiser_has_one_colour_in_all_figures(same):
+    colors = {}
+    for figure in (
+        shown.training_figure(same, window=5, network="MLP"),
+        shown.sensitivity_figure({"MLP": same}),
     ):
-        best = reg.penalised_minimum(penalty, strength)
-        others = best + 0.1 * generator.normal(size=(5000, 2))
-        values = reg.quadratic_loss(others) + strength * size(others)
-        assert reg.quadratic_loss(best) + strength * size(best) <= values.min()
-        assert (best[0] == 0) == (penalty == "l1" and strength > 0.6)
+        for ax in figure.axes:
+            for line in drawn(ax):
+                colors.setdefault(line.get_label(), set()).add(line.get_color())
+    assert all(len(colors[name]) == 1 for name in NAMES)
+    assert len({next(iter(colors[name])) for name in NAMES}) == len(NAMES)
 
 
-NORM_LAYERS = {
-    "batch": lambda x: nn.BatchNorm2d(reg.CHANNELS)(x),
-    "instance": lambda x: nn.InstanceNorm2d(reg.CHANNELS)(x),
-    "layer": lambda x: nn.LayerNorm([reg.CHANNELS, reg.SIDE, reg.SIDE])(x),
-    "group": lambda x: nn.GroupNorm(reg.GROUPS, reg.CHANNELS)(x),
-    "layer_c": lambda x: nn.LayerNorm(reg.CHANNELS)(x.movedim(1, -1)).movedim(-1, 1),
-    "rms": lambda x: x / (x.square().mean(dim=1, keepdim=True) + 1e-6).sqrt(),
-}
+def test_a_legend_stands_above_every_column(same):
+    for figure in (
+        shown.training_figure(same, window=5, network="MLP"),
+        shown.sensitivity_figure({"MLP": same}),
+    ):
+        titles = [ax.get_legend().get_title().get_text() for ax in figure.axes[:4]]
+        assert titles == list(FAMILIES)
 
 
-@pytest.mark.parametrize("kind", reg.NORMS)
-def test_coloured_elements_are_those_the_output_depends_on(kind: str):
-    generator = torch.Generator().manual_seed(0)
-    shape = (reg.SAMPLES, reg.CHANNELS, reg.SIDE, reg.SIDE)
-    x = torch.randn(shape, generator=generator).requires_grad_()
-    NORM_LAYERS[kind](x)[1, 2, 0, 1].backward()
-    mask = reg.averaged_with(kind, sample=1, channel=2, row=0, col=1)
-    np.testing.assert_array_equal(x.grad.numpy() != 0, mask)
+def test_a_plateau_that_never_acts_does_not_hide_the_constant_rate():
+    val = np.ones((1, 2, 3))  # (rates, seeds, epochs)
+    sweeps = {name: {"val": val, "best": 0, "rates": [1.0]} for name in map(str, range(8))}
+    figure = schedules.course_figure(sweeps, {name: np.ones(12) for name in sweeps})
+    for ax in figure.axes[:2]:
+        lines = drawn(ax)
+        assert lines[0].get_linewidth() > 2 * lines[7].get_linewidth()
+        assert len({(line.get_color(), str(line._dash_pattern[1])) for line in lines}) == 8
 
 
-def test_script_writes_six_small_drawings(quick_run):
-    done = quick_run("chapter_03_optimization_regularization/figures.py")
-    assert done.returncode == 0, done.stderr
-    written = list(done.folder.rglob("*.svg"))
-    assert len(written) == 6
-    assert max(path.stat().st_size for path in written) < 500 * 1024
+def test_two_suggestions_at_one_rate_are_both_seen():
+    test = SimpleNamespace(
+        rates=[0.1, 1.0], losses=[2, 1], smoothed=[2, 1], steepest=0.3, tenth_of_minimum=0.3
+    )
+    checks = {name: np.ones((len(rates), 2)) for name, rates in lr_finder.GRIDS.items()}
+    figure = lr_finder.figure({name: [test] for name in lr_finder.GRIDS}, checks)
+    for ax in figure.axes:
+        first, second = (line for line in ax.lines if line.get_xdata()[0] == line.get_xdata()[-1])
+        assert first.get_linewidth() > 2 * second.get_linewidth()
+        assert first.get_linestyle() != second.get_linestyle()
+
+
+def test_the_best_line_of_the_heavy_ball_is_named_where_it_runs():
+    left = figures.draw_momentum_regions().axes[0]
+    assert left.get_legend() is None  # its grey sample stood for a white line
+    assert any("best" in text.get_text() for text in left.texts)

@@ -136,6 +136,20 @@ def test_confusion_counts_and_recall():
     assert np.allclose(train_figures.recall(counts), [50, 100, 50])
 
 
+def test_the_surest_mistake_comes_first():
+    """By the probability of the wrong answer, not by how little was left for the true class."""
+    task = toy_task(4)  # labels 0, 1, 2, 3
+    shares = torch.tensor(
+        [[0.9, 0.05, 0.03, 0.02],  # right
+         [0.60, 0.30, 0.05, 0.05],  # wrong, 60 %
+         [0.41, 0.39, 0.01, 0.19],  # wrong, 41 %: the least for the truth
+         [0.05, 0.05, 0.70, 0.20]]  # wrong, 70 %
+    )  # fmt: skip
+    figure = train_figures.worst_mistakes(task, shares.log(), "toy")
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles == ["c (70 %)\nis d", "a (60 %)\nis b", "a (41 %)\nis c"]
+
+
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     """One short training on digits, and its folder."""
