@@ -257,7 +257,9 @@ central = (np.sin(point + steps) - np.sin(point - steps)) / (2 * steps)
 figure, ax = plotting.subplots(width=6.4, height=3.8)
 ax.loglog(steps, np.abs(one_sided - slope) + 1e-17, label="one-sided")
 ax.loglog(steps, np.abs(central - slope) + 1e-17, label="central")
-ax.axvline(np.finfo(float).eps ** (1 / 3), color="gray", linestyle=":", label=r"$\varepsilon^{1/3}$")
+ax.axvline(
+    np.finfo(float).eps ** (1 / 3), color="gray", linestyle=":", label=r"$\varepsilon^{1/3}$"
+)
 ax.set_xlabel("step h")
 ax.set_ylabel("error of the derivative of sin at 1")
 ax.set_title("Truncation on the right, rounding on the left")
