@@ -4,8 +4,9 @@ Replace each `raise NotImplementedError` by your own code, in any order; they gr
 
     python -m course check 1
 
-says which ones are solved and, in words, what is wrong with the others. The hints get stronger
-from the first to the third: read one, try again. `solutions.py` is there for afterwards.
+says which ones are solved and, in words, what is wrong with the others (add a name for a single
+one, --lang zh for Chinese). The hints get stronger from the first to the third: read one, try
+again. `solutions.py` is there for afterwards.
 
 Throughout, "gradient" means dL/dy: the derivative of a scalar loss L with respect to the output y
 of an operation. Its shape is the shape of y. A VJP turns it into dL/dx, of the shape of x.

@@ -4,8 +4,9 @@ Replace each `raise NotImplementedError` by your own code, in any order; they gr
 
     python -m course check 3
 
-says which ones are solved and, in words, what is wrong with the others. The hints get stronger
-from the first to the third: read one, try again. `solutions.py` is there for afterwards.
+says which ones are solved and, in words, what is wrong with the others (add a name for a single
+one, --lang zh for Chinese). The hints get stronger from the first to the third: read one, try
+again. `solutions.py` is there for afterwards.
 
 Write with tensor operations (@, sum, sqrt, clamp, where ...). `torch.optim`, `torch.nn.utils` and
 `.backward()` know most of the answers, so leave them out (but `train_epoch` needs `.backward()`).

@@ -4,8 +4,9 @@ Replace each `raise NotImplementedError` by your own code, in any order; they gr
 
     python -m course check 5
 
-says which ones are solved and, in words, what is wrong with the others. The hints get stronger
-from the first to the third: read one, try again. `solutions.py` is there for afterwards.
+says which ones are solved and, in words, what is wrong with the others (add a name for a single
+one, --lang zh for Chinese). The hints get stronger from the first to the third: read one, try
+again. `solutions.py` is there for afterwards.
 
 Layers of `torch.nn` are allowed, and so is autograd. What the chapter has in `src/` and what
 torchvision has ready-made is what you are asked to write, so leave those aside.
