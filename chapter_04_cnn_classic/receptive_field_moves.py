@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from utils.errors import UserError
@@ -25,7 +26,7 @@ def window(field: Field, kernel: Any, stride: Any, padding: Any, dilation: Any) 
     """A window that slides along both spatial axes of (B, C, H, W)."""
     if field.places != (field.ndim - 2, field.ndim - 1):
         raise Unknown
-    stride = kernel if stride is None or stride == [] else stride
+    stride = kernel if stride is None or (isinstance(stride, list) and not stride) else stride
     if isinstance(padding, str):  # "same" puts the odd zero at the end
         spans = zip(_pair(kernel), _pair(dilation), strict=True)
         same = tuple((k - 1) * d // 2 for k, d in spans)
@@ -36,12 +37,12 @@ def window(field: Field, kernel: Any, stride: Any, padding: Any, dilation: Any) 
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+    pair = (value, value) if isinstance(value, Integral) else tuple(value)  # NumPy's integers too
     if len(pair) == 1:
         pair *= 2
-    if len(pair) != 2 or not all(isinstance(number, int) for number in pair):
+    if len(pair) != 2 or not all(isinstance(number, Integral) for number in pair):
         raise Unknown
-    return pair
+    return tuple(map(int, pair))
 
 
 def union(fields: Sequence[Field]) -> Field:

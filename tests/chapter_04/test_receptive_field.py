@@ -3,6 +3,7 @@
 import json
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -444,6 +445,13 @@ def test_predicted_stack_counts_paths():
     x = torch.zeros(1, 1, 7, 7, requires_grad=True)
     stack(x).sum().backward()
     torch.testing.assert_close(effective.predicted_stack(3).square().float(), x.grad[0, 0])
+
+
+def test_windows_of_numpys_integers():
+    two, three = np.int64(2), np.int32(3)
+    layers = nn.Conv2d(1, 2, three, padding=two), nn.MaxPool2d(two), nn.AvgPool2d(three, two)
+    plain = nn.Conv2d(1, 2, 3, padding=2), nn.MaxPool2d(2), nn.AvgPool2d(3, 2)
+    assert receptive_fields(nn.Sequential(*layers)) == receptive_fields(nn.Sequential(*plain))
 
 
 def test_effective_size_of_a_square():
