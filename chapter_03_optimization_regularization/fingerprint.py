@@ -50,7 +50,8 @@ def data_rules(batches: Any) -> dict[str, Any]:
     """What decides which examples are in batch k of epoch e."""
     names = ("batch_size", "shuffle", "seed", "drop_last")
     rules = {name: getattr(batches, name) for name in names if hasattr(batches, name)}
-    return rules | content_rules(batches)
+    changed = getattr(batches, "transform", None) is not None  # by what, a file cannot say
+    return rules | {"transform": changed} | content_rules(batches)
 
 
 def content_rules(batches: Any) -> dict[str, Any]:

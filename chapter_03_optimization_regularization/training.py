@@ -144,7 +144,7 @@ def fit(
     ema: regularization.EMA; validation and best.pth then use the averaged weights.
     monitor, mode: the value that decides what is best ("loss" or a metric; "min" or "max"), of
         the validation set if there is one; nan and inf never are best. restore_best: end with
-        the best weights.
+        the best weights (with the last ones if no epoch was best).
     folder: receives last.pth (each epoch, and every `save_every` steps), best.pth, metrics.jsonl.
     resume: go on from the folder's last.pth; with more `epochs` if the schedule allows it, and
         under the same rules (fingerprint.py).

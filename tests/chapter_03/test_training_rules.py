@@ -33,8 +33,11 @@ def data(rows: int = ROWS, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return x, (x[:, 0] > 0).long()
 
 
-def batches(size: int = 8, seed: int = 3, rows: int = ROWS, data_seed: int = 0) -> Batches:
-    return Batches(*data(rows, data_seed), batch_size=size, shuffle=True, seed=seed)
+def batches(
+    size: int = 8, seed: int = 3, rows: int = ROWS, data_seed: int = 0, transform: Any = None
+) -> Batches:
+    tensors = data(rows, data_seed)
+    return Batches(*tensors, batch_size=size, shuffle=True, seed=seed, transform=transform)
 
 
 def validation(seed: int = 5) -> Batches:
@@ -258,12 +261,12 @@ def run(folder: Path, epochs: int = 2, resume: bool = False, **rules: Any) -> Hi
     default = {
         "lr": 0.1, "weight_decay": 0.0, "schedule": "constant", "ema": 0.0, "size": 8, "seed": 3,
         "rows": ROWS, "data_seed": 0, "val_seed": 5, "patience": 0, "width": 8, "dataset": "made",
-        "monitor": "loss", "mode": "min",
+        "monitor": "loss", "mode": "min", "transform": None,
     }  # fmt: skip
     chosen = default | rules
     model = network()
     optimizer = AdamW(model.parameters(), lr=chosen["lr"], weight_decay=chosen["weight_decay"])
-    train = batches(chosen["size"], chosen["seed"], chosen["rows"], chosen["data_seed"])
+    train = batches(*(chosen[key] for key in ("size", "seed", "rows", "data_seed", "transform")))
     steps = epochs * len(train)
     makers = {
         "constant": lambda: None,
@@ -295,6 +298,7 @@ def run(folder: Path, epochs: int = 2, resume: bool = False, **rules: Any) -> Hi
         ({"rows": 39}, "rows = 40, not 39"),
         ({"data_seed": 1}, r"targets' checksum = \d+, not \d+"),
         ({"val_seed": 6}, r"val\.targets' checksum = \d+, not \d+"),
+        ({"transform": lambda batch, generator: batch}, "transform = False, not True"),
         ({"width": 9}, r"architecture = \{'width': 8\}, not \{'width': 9\}"),
         ({"dataset": "other"}, "dataset = made, not other"),
         ({"schedule": "step"}, "scheduler = NoneType, not StepLR"),
