@@ -5,7 +5,7 @@ loop; and that an accuracy is the beginning of a diagnosis, not its end: which c
 and which pictures is the network most wrong about?
 
     python chapter_04_cnn_classic/train.py --dataset shapes                     embedded, 4 minutes
-    python chapter_04_cnn_classic/train.py --dataset digits --model lenet5      embedded, seconds
+    python chapter_04_cnn_classic/train.py --dataset digits                     embedded, seconds
     python chapter_04_cnn_classic/train.py --epochs 100 --batch_size 128 --lr 0.001        CIFAR-10
     python chapter_04_cnn_classic/train.py --resume RUN_FOLDER                  after Ctrl-C
 
