@@ -94,3 +94,20 @@ def test_slow_plans_are_not_called_endless(layers, words):
     with pytest.raises(AssertionError, match=words):
         within(0.1, slow, [1] * layers)
     slow.__defaults__[0].append(1)  # let the thread end
+
+
+@pytest.mark.parametrize(
+    ("number", "broken", "old", "new", "waiting"),
+    [
+        (1, "sum_to_shape", "return gradient.sum", "return gradient.mean", ["matmul_vjp"]),
+        (4, "output_size", "// stride + 1", "// stride", ["count_cost", "conv2d"]),
+    ],
+)
+def test_an_exercise_waits_for_the_one_it_calls(number, broken, old, new, waiting, tmp_path):
+    (chapter,) = [c for c in TABLES if c.number == number]
+    source = (chapter.folder / "exercises" / "solutions.py").read_text(encoding="utf-8")
+    file = tmp_path / "mine.py"
+    file.write_text(with_mistake(source, broken, old, new), encoding="utf-8")
+    for name in waiting:
+        (grade,) = check(number, file, names=[name])
+        assert grade.state == "waiting" and f"first solve {broken}: {name} calls" in grade.message

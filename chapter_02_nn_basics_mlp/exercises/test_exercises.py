@@ -285,6 +285,10 @@ def check_cross_entropy(ex, logits, targets, smoothing, where):
     mistakes = [
         ("smoothing was left out", -hit),
         (
+            "the target class gets 1 - smoothing + smoothing / C, not 1 + smoothing / C",
+            expected.detach() - smoothing * hit,
+        ),
+        (
             "smoothing / C goes to every class, the target too",
             -(1 - smoothing) * hit - share * others,
         ),

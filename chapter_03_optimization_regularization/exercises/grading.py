@@ -85,7 +85,20 @@ def schedule_mistakes(step, total, warmup, peak, floor):
         yield "the cosine runs from warmup to total, not from 0", floor + (peak - floor) * whole
         yield "floor is added on top: the factor is peak - floor", floor + peak * wave
         yield "floor is missing", peak * wave
+        rising = floor + (peak - floor) * (1 - wave)
+        yield "the cosine runs the wrong way round, from floor to peak: 1 + cos", rising
         yield "this is a maximum with floor, not a cosine towards it", max(floor, peak * wave)
+
+
+def stopped(losses, patience, min_delta):
+    """(best_epoch, stop_epoch) by asking each epoch anew what has happened up to it."""
+    best = 0
+    for epoch in range(1, len(losses)):
+        if losses[epoch] < losses[best] - min_delta:
+            best = epoch
+        if epoch - best >= max(patience, 1):
+            return best, epoch
+    return best, len(losses) - 1
 
 
 def adam_variant(w, grad, m, v, t, lr, beta1, beta2, eps, decay, mistake=""):

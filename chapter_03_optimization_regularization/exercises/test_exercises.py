@@ -27,6 +27,7 @@ from chapter_03_optimization_regularization.exercises.grading import (
     same,
     schedule,
     schedule_mistakes,
+    stopped,
     unchanged,
 )
 from chapter_03_optimization_regularization.exercises.grading_norm import (
@@ -209,6 +210,10 @@ def test_early_stopping(ex):
         check_order(result, expected, "(best_epoch, stop_epoch)", where)
         kept = " (the stop is right; keep the best epoch, not the last)"
         hint = kept if result[0] == result[1] == expected[1] != expected[0] else ""
+        if tuple(result) == stopped(losses, patience + 1, min_delta):
+            hint = " (one epoch too late: `patience` epochs without improvement are enough)"
+        elif tuple(result) == stopped(losses, patience - 1, min_delta):
+            hint = " (one epoch too early)"
         assert tuple(result) == expected, (
             f"{where}: expected {expected}, got {result}: {words}{hint}"
         )

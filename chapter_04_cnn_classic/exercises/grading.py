@@ -201,6 +201,15 @@ def torchs_backward(x, weight, grad, stride, padding):
     return torch.autograd.grad(y, (x, weight, bias), grad)
 
 
+def last_share(weight, grad, dx, stride, padding):
+    """dL/dx if each tap of the kernel overwrites what the earlier ones have added."""
+    padded = F.pad(torch.zeros_like(dx), (padding, padding))
+    for k in range(weight.shape[2]):
+        part = slice(k, k + stride * (grad.shape[2] - 1) + 1, stride)
+        padded[:, :, part] = torch.einsum("bol,oc->bcl", grad, weight[:, :, k])
+    return padded[:, :, padding : padding + dx.shape[2]]
+
+
 # --- pooling ---
 
 
@@ -240,13 +249,14 @@ def mean_change(pool, x):
 
 
 def pool_gradient(x, grad, kernel, stride, ties="first", overwrite=False):
-    """The gradient of max pooling by windows; `ties`: first, last, all, shared or everyone."""
+    """Max pooling's gradient; `ties`: first, last, all, shared, everyone or smallest."""
     dx = torch.zeros_like(x)
     for i in range(grad.shape[2]):
         for j in range(grad.shape[3]):
             rows, columns = (slice(n * stride, n * stride + kernel) for n in (i, j))
             window = x[:, :, rows, columns].flatten(2)  # (B, C, K K)
-            winners = window == window.amax(dim=2, keepdim=True)
+            best = (torch.amin if ties == "smallest" else torch.amax)(window, dim=2, keepdim=True)
+            winners = window == best
             if ties == "first":
                 winners = winners & (winners.cumsum(2) == 1)
             elif ties == "last":

@@ -220,6 +220,7 @@ def test_max_pool_backward(ex):
                 "of equal values the first wins; nothing is shared": {"ties": "shared"},
                 "of equal values the first wins, not the last": {"ties": "last"},
                 "every pixel of a window is paid; only the largest is": {"ties": "everyone"},
+                "the smallest pixel is paid; it should be the largest": {"ties": "smallest"},
             }
             mistakes = [
                 (words, grading.pool_gradient(x, grad, kernel, stride, **options))
@@ -324,8 +325,12 @@ def test_conv1d_backward(ex):
         right = grading.torchs_backward(x, weight, grad, stride, padding)
         check_order(values, right, "(dL/dx, dL/dweight, dL/dbias)", where)
         turned = grading.torchs_backward(x, weight.flip(2), grad, stride, padding)
+        last = grading.last_share(weight, grad, right[0], stride, padding)
         mistakes = [
-            [("the kernel is turned round", turned[0])],
+            [
+                ("the kernel is turned round", turned[0]),
+                ("a pixel's shares of all k add up: += instead of =", last),
+            ],
             [
                 ("the kernel is turned round", right[1].flip(2)),
                 ("this is the mean over the batch; gradients add", right[1] / len(x)),

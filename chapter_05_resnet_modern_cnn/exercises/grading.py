@@ -214,6 +214,7 @@ def block_output(state, x, stride, training, mistake=""):
     short = shortcut(x, change.shape, stride, mistake)
     if short is None:
         return None
+    short = short.detach() if mistake == "detached" else short
     change = change.clamp(min=0) if mistake in ("relu inside", "relu before") else change
     total = short + change
     return total if mistake in ("no relu", "relu before") else total.clamp(min=0)
@@ -296,7 +297,9 @@ def attribution_mistakes(model, x, baseline, labels, steps):
     yield "these are probabilities: take the logits", way * slopes(middles, model=softmax)
     yield "all pictures got labels[0]", way * slopes(middles, labels=labels[:1].expand(len(x)))
     yield "the most likely class, not labels", way * slopes(middles, labels=classes.argmax(1))
-    yield "the points are baseline + t * (x - baseline)", way * slopes(middles, way, zero)
+    for start, end in ((zero, way), (zero, x)):
+        points = way * slopes(middles, end, start)
+        yield "the points are baseline + t * (x - baseline)", points
     yield "add the chosen logits up; their mean divides by B", way * right / len(x)
 
 

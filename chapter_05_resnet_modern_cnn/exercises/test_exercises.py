@@ -207,7 +207,10 @@ def test_ResidualBlock(ex):
             grad = normal(*right.shape, seed=seed + 9)
             assert result.requires_grad, f"{mode}: no gradient comes through (detach, no_grad?)"
             slopes = [torch.autograd.grad(y, leaf, grad)[0] for y in (result, right)]
-            same(*slopes, f"{mode}: dL/dx", tolerance=1e-8)
+            cut = grading.block_output(state, leaf, stride, training, "detached")
+            words = "no gradient comes through the shortcut (detach?)"
+            mistakes = [(words, torch.autograd.grad(cut, leaf, grad)[0])]
+            same(*slopes, f"{mode}: dL/dx", mistakes, tolerance=1e-8)
     number(getattr(ex.ResidualBlock(2, 2).conv1, "stride", None)[0], 1, "default stride")
 
 
