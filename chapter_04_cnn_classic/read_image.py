@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from utils.errors import UserError
+from utils.file_io_util import is_hidden
 from utils.pictures import (
     MAX_PIXELS,
     ORIENTATION_TAG,
@@ -29,7 +30,6 @@ from utils.pictures import (
     WHITE,
     Picture,
     UnreadablePicture,
-    is_hidden,
     read_picture,
     shown_name,
 )

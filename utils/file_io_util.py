@@ -21,6 +21,9 @@ from typing import IO, Any
 
 from utils.errors import UserError
 
+# What systems leave beside a user's files; names that start with a dot are hidden anyway.
+SYSTEM_NAMES = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}
+
 
 @contextmanager
 def atomic_write(path: str | Path, binary: bool = False) -> Iterator[IO]:
@@ -137,6 +140,11 @@ def file_digest(path: str | Path, algorithm: str = "sha256") -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name belongs to the system and not to the user's data."""
+    return name.startswith(".") or name in SYSTEM_NAMES
 
 
 def human_bytes(count: float) -> str:

@@ -51,8 +51,6 @@ TURNS = {  # value of the tag -> what brings the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 GREY_BITS = (8, 12, 16)  # what grey values in a box of 16 bits may be
-# What systems leave beside a user's files; names that start with a dot are hidden anyway.
-SYSTEM_NAMES = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}
 
 
 class UnreadablePicture(UserError):
@@ -67,11 +65,6 @@ class Picture:
     image: Image.Image | None  # None once nobody will look at it
     size: tuple[int, int]  # width, height in the file (upright), in pixels
     notes: list[str] = field(default_factory=list)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name belongs to the system and not to the user's data."""
-    return name.startswith(".") or name in SYSTEM_NAMES
 
 
 def shown_name(path: Path | str) -> str:

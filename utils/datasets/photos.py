@@ -25,7 +25,7 @@ from utils.datasets.packed import members
 from utils.datasets.photo_sets import PhotoSource
 from utils.datasets.stl10 import read_stl10
 from utils.errors import UserError
-from utils.pictures import UnreadablePicture, is_hidden, read_picture
+from utils.file_io_util import is_hidden
 
 PARTS = ("train", "test")
 SUFFIXES = {
@@ -147,6 +147,8 @@ def _decoded(
 
 def decode(content: bytes | Path, where: str, size: int) -> tuple[np.ndarray, bool]:
     """The image as (size, size, 3) uint8, and whether it had another size. UserError names it."""
+    from utils.pictures import UnreadablePicture, read_picture
+
     try:
         data = content.read_bytes() if isinstance(content, Path) else content
         rgb = read_picture(Path(where), content=data).image
