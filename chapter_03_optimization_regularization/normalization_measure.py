@@ -13,6 +13,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from chapter_03_optimization_regularization.averaging import update_bn
 from chapter_03_optimization_regularization.batch_normalization import BatchNorm2d
 from chapter_03_optimization_regularization.tasks import Examples
 
@@ -41,16 +42,10 @@ def batch_norms(model: nn.Module) -> list[BatchNorm2d]:
     return [layer for layer in model.modules() if isinstance(layer, BatchNorm2d)]
 
 
-@torch.no_grad()
 def reestimate(model: nn.Module, x: Tensor, batch_size: int = 64) -> nn.Module:
     """A copy whose running statistics are the equal average over the batches of x; no labels."""
     model = copy.deepcopy(model)
-    for layer in batch_norms(model):
-        layer.reset_running_stats()
-        layer.momentum = None  # every batch counts the same
-    model.train()
-    for batch in x.split(batch_size):
-        model(batch)
+    update_bn(x.split(batch_size), model)  # every batch counts the same
     return model.eval()
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chapter_03_optimization_regularization.averaging import update_bn
 from chapter_03_optimization_regularization.optimization_choices import (
     NAMES,
     MuonWithAdamW,
@@ -172,19 +173,12 @@ def compare(name: str, setting: Setting, task: Task, seeds: Sequence[int]) -> Ou
     return outcome
 
 
-@torch.no_grad()
 def refresh_statistics(model: nn.Module, x: Tensor) -> None:
     """BatchNorm's running statistics anew, as plain means over the batches of x (N, 1, H, W).
 
     Those of the training lag behind the weights; at a large learning rate the lag matters.
     """
-    for module in model.modules():
-        if hasattr(module, "reset_running_stats"):
-            module.reset_running_stats()
-            module.momentum = None  # plain means
-    model.train()
-    for batch in x.split(BATCH):
-        model(batch)
+    update_bn(x.split(BATCH), model)
 
 
 def smooth(losses: np.ndarray, window: int) -> np.ndarray:
