@@ -87,7 +87,7 @@ def run_tour(args: argparse.Namespace, root: Path) -> int:
 
 
 def run_check(args: argparse.Namespace, root: Path) -> int:
-    from course.check import check, report
+    from course.check import check, report, where_to_read
     from course.chinese import chinese_of
     from course.texts import texts
 
@@ -102,7 +102,10 @@ def run_check(args: argparse.Namespace, root: Path) -> int:
         raise UserError(chinese.say(str(error)) if chinese else str(error)) from None
     source = str(args.file or ("solutions.py" if args.solutions else "exercises.py"))
     print(report(grades, source, chinese))
-    return int(any(grade.state != "solved" for grade in grades))
+    unsolved = any(grade.state != "solved" for grade in grades)
+    if unsolved:
+        print(where_to_read(args.number, chinese))
+    return int(unsolved)
 
 
 def run_verify(args: argparse.Namespace, root: Path) -> int:

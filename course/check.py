@@ -95,6 +95,12 @@ def report(grades: list[Grade], learner: str, chinese: Chinese | None = None) ->
     return "\n".join([*lines, say(f"{solved} of {len(grades)} solved ({learner})")])
 
 
+def where_to_read(number: int, chinese: Chinese | None = None) -> str:
+    """The command that shows the task and the hints of an exercise."""
+    words = f"task and hints of one: python -m course check {number} NAME --text"
+    return f"{chinese.say(words)} --lang zh" if chinese else words
+
+
 def read_efforts(path: Path) -> dict[str, str]:
     """Difficulty and minutes from the docstrings of the exercise file, without importing it."""
     efforts = {}

@@ -91,6 +91,8 @@ def test_some_exercises_by_name(root, capsys):
 
 
 def test_an_unknown_exercise_is_told_with_the_nearest_one(root, capsys):
+    assert main(["check", "1", "half", "--lang", "zh"], root) == 1
+    assert "check 1 NAME --text --lang zh" in capsys.readouterr().out
     assert main(["check", "1", "halve"], root) == 2
     assert "only: double, half. Did you mean 'half'?" in capsys.readouterr().err
 
