@@ -268,7 +268,8 @@ for name in ("grad_cam", "integrated_gradients"):
         with cam_methods.randomised(network, layers):
             after = method(network, one, label, network.layer3)
         numbers.append(cam_methods.rank_correlation(before, after))
-    print(f"{name:21} last 1, 2, 4, 8 layers shuffled: {[f'{n:+.2f}' for n in numbers]}")
+    said = ["empty map" if np.isnan(n) else f"{n:+.2f}" for n in numbers]
+    print(f"{name:21} last 1, 2, 4, 8 layers shuffled: {', '.join(said)}")
 
 # %% [markdown]
 # ## 7. Cheap convolutions / 便宜的卷积
