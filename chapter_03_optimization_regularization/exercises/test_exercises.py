@@ -14,6 +14,8 @@ from torch import nn
 from chapter_03_optimization_regularization.exercises.grading import (
     ADAM_MISTAKES,
     adam_variant,
+    check_adam_run,
+    check_momentum_run,
     check_rate,
     check_stability,
     close,
@@ -72,22 +74,6 @@ def test_momentum_step(ex):
         same(result[0], step, f"{where}: w", mistakes)
     for nesterov in (False, True):
         check_momentum_run(ex, nesterov)
-
-
-def check_momentum_run(ex, nesterov):
-    """Ten steps beside torch.optim.SGD, with a learning rate that changes on the way."""
-    hessian = torch.diag(torch.tensor([1.0, 3.0, 10.0], dtype=torch.float64))
-    w, velocity = normal(3), torch.zeros(3, dtype=torch.float64)
-    leaf = w.clone().requires_grad_()
-    optimizer = torch.optim.SGD([leaf], lr=0.1, momentum=0.9, nesterov=nesterov)
-    for step in range(10):
-        lr = optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
-        leaf.grad = hessian @ leaf.detach()
-        optimizer.step()
-        w, velocity = ex.momentum_step(w, hessian @ w, velocity, lr, 0.9, nesterov)
-        same(
-            w, leaf.detach(), f"{nesterov = }: w after step {step + 1} of a run beside torch's SGD"
-        )
 
 
 def test_soft_threshold(ex):
@@ -252,18 +238,6 @@ def test_adamw_step(ex):
         ]
         same(result[0], expected[0], f"{where}: w", mistakes)
     check_adam_run(ex)
-
-
-def check_adam_run(ex):
-    """Twenty steps of the default options beside torch.optim.AdamW."""
-    w, m, v = normal(4), *torch.zeros(2, 4, dtype=torch.float64)
-    leaf = w.clone().requires_grad_()
-    optimizer = torch.optim.AdamW([leaf], lr=0.05, weight_decay=0.1)
-    for t in range(1, 21):
-        leaf.grad = torch.cos(3 * leaf.detach())
-        optimizer.step()
-        w, m, v = ex.adamw_step(w, torch.cos(3 * w), m, v, t, lr=0.05, weight_decay=0.1)
-        same(w, leaf.detach(), f"w after step {t} of a run beside torch's AdamW")
 
 
 def test_train_epoch(ex):
