@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,16 @@ def answers(predictions: Sequence[Prediction], heats: Sequence[Tensor], title: s
     for ax in np.ravel(axes):
         ax.axis("off")
     color = {True: "#007A33", False: "#B00020", None: "black"}
+    mark = {True: " (right)", False: " (wrong)", None: ""}
     for ax, prediction, heat in zip(np.ravel(axes), predictions, heats, strict=False):
         seen = as_image(prediction.pixels) / 255
         gap = np.ones((seen.shape[0], max(1, seen.shape[1] // 24), 3))
         ax.imshow(np.concatenate([seen, gap, overlay(prediction.pixels, heat)], axis=1))
         said = "\n".join(f"{name} ({100 * share:.1f} %)" for name, share in prediction.top[:2])
-        title_of(ax, f"{plain_text(prediction.name)}\n{said}", color=color[prediction.right])
-    text = f"{title}: what the network sees, and its Grad-CAM"
+        name = plain_text(prediction.name) + mark[prediction.right]
+        title_of(ax, f"{name}\n{said}", color=color[prediction.right])
+    letters = round(13 * figure.get_figwidth())  # of this size that fit into a line
+    text = fill(f"{title}: what the network sees, and its Grad-CAM", letters)
     figure.suptitle(plotting.literal(text), fontsize=9)
     return figure
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from utils import plotting
 
-COLORS = {"resnet": plotting.COLORS[0], "plainnet": plotting.COLORS[1]}
+KINDS = ["resnet", "plainnet"]  # each has its colour, dashes and marker in all pictures
 WIDE = 5  # losses that differ by more than this factor are drawn on a logarithmic axis
+FEW = 4  # with fewer epochs each run is drawn for itself: a band between two points shows nothing
 Results = dict[str, list[dict[str, Any]]]
 
 
 def losses(results: Results, title: str) -> Any:
-    """Training and validation loss and accuracy by epoch; mean and range of the runs."""
+    """Training and validation loss and accuracy by epoch: mean and range, or run by run."""
     figure, axes = plotting.subplots(1, 3, width=11.0, height=3.4)
     shown = {
         "train_losses": "training loss (nats)",
@@ -24,32 +25,54 @@ def losses(results: Results, title: str) -> Any:
     for ax, (key, label) in zip(axes, shown.items(), strict=True):
         for kind, rows in results.items():
             runs = np.array([row[key] for row in rows])  # (runs, epochs)
-            plotting.band(ax, range(1, runs.shape[1] + 1), runs, kind, COLORS[kind])
+            by_epoch(ax, runs, kind)
         ax.set(xlabel="epoch", ylabel=label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         values = np.concatenate([np.ravel([row[key] for row in rows]) for rows in results.values()])
         if "loss" in key and values.min() > 0 and values.max() > WIDE * values.min():
             plotting.plain_log_labels(ax)
     axes[0].legend(fontsize=8)
-    figure.suptitle(title, fontsize="medium")
+    few = runs.shape[1] < FEW and len(runs) > 1
+    figure.suptitle(f"{title}, a line for each seed" if few else title, fontsize="medium")
     return figure
+
+
+def by_epoch(ax: Any, runs: np.ndarray, kind: str) -> None:
+    """Mean and range of runs (runs, epochs); of few epochs every run, with a marker an epoch."""
+    number = KINDS.index(kind)
+    epochs = range(1, runs.shape[1] + 1)
+    if len(epochs) < FEW:
+        for i, run in enumerate(runs):
+            name = {"label": kind if i == 0 else None, "marker": plotting.MARKERS[number]}
+            ax.plot(epochs, run, lw=1, **name, **plotting.look(number))
+    else:
+        plotting.band(ax, epochs, runs, kind, plotting.COLORS[number])
 
 
 def gradients(results: Results, title: str) -> Any:
-    """Gradient norm over weight norm, a line a layer, from the first (dark) to the last (light)."""
-    import matplotlib
+    """Gradient norm over weight norm of each convolution; a line for each of at most four epochs.
 
-    shades = matplotlib.colormaps["viridis"]
+    The means over the seeds are geometric, as befits a logarithmic axis.
+    """
     figure, axes = plotting.subplots(1, len(results), width=4.6 * len(results) + 1.2, sharey=True)
-    for ax, (kind, rows) in zip(np.atleast_1d(axes), results.items(), strict=True):
-        norms = np.mean([row["gradients"] for row in rows], axis=0)  # (epochs + 1, layers)
-        for layer, line in enumerate(norms.T):
-            color = shades(0.9 * layer / max(1, norms.shape[1] - 1))
-            first_or_last = layer in (0, norms.shape[1] - 1)
-            label = f"convolution {layer + 1}" if first_or_last else None
-            ax.plot(range(len(line)), line, color=color, lw=2 if first_or_last else 1, label=label)
-        ax.set(yscale="log", xlabel="epochs trained", title=f"{kind}, {title}")
+    axes = np.atleast_1d(axes)
+    for ax, (kind, rows) in zip(axes, results.items(), strict=True):
+        runs = np.array([row["gradients"] for row in rows])  # (seeds, epochs + 1, layers)
+        norms = np.exp(np.log(np.maximum(runs, 1e-300)).mean(axis=0))
+        layers = range(1, norms.shape[1] + 1)
+        for number, epoch in enumerate(shown_epochs(len(norms) - 1)):
+            label = f"after epoch {epoch}" if epoch else "before training"
+            marker = {"marker": plotting.MARKERS[number], "ms": 4, "label": label}
+            ax.plot(layers, norms[epoch], **marker, **plotting.look(number))
+        ax.set(yscale="log", xlabel="convolution, counted from the picture")
+        ax.set_title(f"{kind}, {title}")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend(fontsize=8)
-    np.atleast_1d(axes)[0].set_ylabel("gradient norm / weight norm")
+    axes[0].set_ylabel("gradient norm / weight norm")
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4, fontsize=8)
     return figure
+
+
+def shown_epochs(last: int) -> list[int]:
+    """Before training, after the first epoch, in the middle and at the end."""
+    return sorted({0, min(1, last), (last + 1) // 2, last})

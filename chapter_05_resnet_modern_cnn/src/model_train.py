@@ -49,7 +49,7 @@ RATES = {  # optimizer: highest rate, weight decay
     "muon": (0.02, 0.05),
 }
 PROBE_ROWS = 64  # pictures of the batch whose gradients are looked at
-SHOWN = "compare_natural_images96_18"  # the run whose curves are results/loss_comparison.png
+SHOWN = "compare_natural_images96_34"  # the run whose curves are results/loss_comparison.png
 HALF = torch.float16  # of shipped weights: half the bytes, the same accuracy
 
 

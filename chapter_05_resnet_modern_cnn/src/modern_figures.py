@@ -71,6 +71,7 @@ def name_dots(figure: Any, ax: Any, dots: dict[str, Any], colors: dict[str, str]
     centres = {name: ax.transData.transform(dot) for name, dot in dots.items()}
     half = 5 * pixels
     taken = {n: Bbox.from_extents(*(c - half), *(c + half)) for n, c in centres.items()}
+    seeds = [line.get_window_extent(renderer) for line in ax.lines]  # the lines that span them
     inside = ax.get_window_extent(renderer)
     for name, dot in sorted(dots.items(), key=lambda item: -item[1][1]):
         label = ax.annotate(name, dot, fontsize=FONT_SIZE, color=colors[name])
@@ -80,7 +81,7 @@ def name_dots(figure: Any, ax: Any, dots: dict[str, Any], colors: dict[str, str]
         for x, y, horizontal, vertical in SIDES:
             place(label, x, y, horizontal, vertical)
             box = label.get_window_extent(renderer)
-            hits = sum(box.overlaps(other) for other in others)
+            hits = sum(box.overlaps(other) for other in (*others, *seeds))
             hits += box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0
             if hits < fewest:
                 best, fewest = (x, y, horizontal, vertical), hits

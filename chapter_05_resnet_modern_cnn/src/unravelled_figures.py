@@ -13,15 +13,19 @@ from utils import plotting
 def deletions(results: dict[str, dict[str, Any]], dataset: str, chance: float) -> Any:
     """Test error without each single block, and without several at random."""
     figure, (left, right) = plotting.subplots(1, 2, width=10.0, height=4.0, sharey=True)
-    for color, (name, found) in zip(plotting.COLORS, results.items(), strict=False):
+    for number, (name, found) in enumerate(results.items()):
+        color = plotting.COLORS[number]
+        look = {"marker": plotting.MARKERS[number], "label": name, **plotting.look(number)}
         places = np.arange(1, len(found["one"]) + 1)
-        left.plot(places, found["one"], "o-", color=color, label=name)
-        left.axhline(found["whole"], color=color, ls="--", lw=1)
+        left.plot(places, found["one"], **look)
+        gaps = (8 * number, (8, 8))  # each line's dashes in the gaps of the other
+        left.axhline(found["whole"], color=color, ls=gaps, lw=1.4)
         counts = [0, *found["several"]]
         errors = [[found["whole"]], *found["several"].values()]
-        right.plot(counts, [np.mean(e) for e in errors], "o-", color=color, label=name)
+        right.plot(counts, [np.mean(e) for e in errors], **look)
         for count, values in zip(counts, errors, strict=True):
-            right.plot([count] * len(values), values, ".", color=color, alpha=0.5)
+            dot = {"marker": look["marker"], "ms": 4, "mfc": "none", "color": color}
+            right.plot([count + 0.08 * (1 if number else -1)] * len(values), values, ls="", **dot)
     for ax in (left, right):
         ax.axhline(chance, color="#555555", ls=":", lw=1)
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -30,7 +34,7 @@ def deletions(results: dict[str, dict[str, Any]], dataset: str, chance: float) -
         ylabel="test error (%)",
         title=f"{dataset}: one block deleted (dashed: none)",
     )
-    right.set(xlabel="blocks deleted at random", title="several (dots: choices; dotted: chance)")
+    right.set(xlabel="blocks deleted at random", title="several (small: choices; dotted: chance)")
     left.legend(fontsize=8)
     return figure
 
