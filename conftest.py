@@ -9,7 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from course.check import load_module
+from course.loading import keep_asserts, load_module
+
+keep_asserts()  # under `python -O -m pytest` as well
 
 
 @pytest.fixture

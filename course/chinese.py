@@ -21,8 +21,9 @@ PLACE = re.compile(r"\{(\d+)\}")
 WORD = re.compile(r"[A-Za-z]{2,}")
 BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 SHORT = 26  # characters: a shorter pattern must not swallow a whole sentence
+LONGEST = 2000  # characters of a message
+MOST_CUTS = 15
 CUTS = {
-    "\n": "\n",
     "; or else ": "；或者",
     "; ": "；",
     ". ": "。",
@@ -47,6 +48,9 @@ class Chinese:
         """`text` in Chinese; what is not in the tables stays as it is."""
         if text in self.exact or not WORD.search(text):
             return self.exact.get(text, text)
+        if len(text) > LONGEST:
+            lines = text.split("\n")
+            return "\n".join(map(self.say, lines)) if len(lines) > 1 else text
         for patterns, chinese in self.templates:
             for pattern in patterns:
                 match = pattern.fullmatch(text)
@@ -56,6 +60,10 @@ class Chinese:
         return min([text, *self.cut(text)], key=lambda said: len(WORD.findall(said)))
 
     def cut(self, text: str) -> Iterator[str]:
+        if "\n" in text:
+            yield "\n".join(map(self.say, text.split("\n")))
+        if sum(map(text.count, CUTS)) > MOST_CUTS:  # not ours: an exception that lists things
+            return
         for cut, chinese in CUTS.items():
             for place in re.finditer(re.escape(cut), text):
                 left, right, end = text[: place.start()], text[place.end() :], ""

@@ -50,10 +50,15 @@ class ExerciseFinder:
         return spec
 
 
-def load_module(path: Path) -> ModuleType:
-    """Import a Python file by its path, afresh each time and under a name of its own."""
+def keep_asserts() -> None:
+    """From here on, the modules of exercises are compiled with their asserts."""
     if not __debug__ and ExerciseFinder not in sys.meta_path:
         sys.meta_path.insert(0, ExerciseFinder)
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import a Python file by its path, afresh each time and under a name of its own."""
+    keep_asserts()
     name = f"{path.parent.parent.name}_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_loader(name, KeepAsserts(name, str(path)))
     module = importlib.util.module_from_spec(spec)

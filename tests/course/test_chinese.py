@@ -106,6 +106,15 @@ def test_values_inside_a_message_are_said_too(tmp_path):
     assert say("x = {'a': 1}, y (2, 3)") == "x = {'a': 1}, y (2, 3)"  # no message: left alone
 
 
+def test_a_long_exception_is_left_alone_and_costs_little():
+    chinese = chinese_of(5)
+    listed = "RuntimeError: Missing keys: " + ", ".join(f"layer {i}; weight" for i in range(60))
+    message = f"{listed}\nmine.py line 3:  f(x)\n{'word, ' * 2000}"
+    said = chinese.say(message)
+    assert said.startswith(f"{listed}\nmine.py 第 3 行：  f(x)\n") and said.endswith("word, ")
+    assert chinese.say.cache_info().currsize < 200
+
+
 def test_every_chapter_can_be_said():
     for chapter in load_chapters():
         assert chinese_of(chapter.number).say("not solved yet") == "尚未完成"
