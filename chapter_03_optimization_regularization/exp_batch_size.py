@@ -130,6 +130,9 @@ def tune(task: Task, name: str, batch: int, start: int, args: argparse.Namespace
     best = min(tried, key=lambda exponent: np.mean(tried[exponent]))
     if not np.isfinite(tried[best]).all():
         raise cli.UserError(f"{name} never came to {args.target} nats; choose a larger --target.")
+    if min(tried[best]) == 0:
+        target = f"{args.target} nats are reached without a step"
+        raise cli.UserError(f"{target}; choose a smaller --target.")
     ladder = {f"2^{k}": float(np.mean(tried[k])) for k in sorted(tried)}
     return {"exponent": best, "rate": 2.0**best, "steps": np.array(tried[best]), "ladder": ladder}
 

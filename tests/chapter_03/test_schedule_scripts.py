@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from chapter_03_optimization_regularization import exp_batch_size as batch_size
 from chapter_03_optimization_regularization import exp_schedules as schedules
 from chapter_03_optimization_regularization.tasks import load_task
+from utils.errors import UserError
 from utils.seed import generator
 
 ARGS = argparse.Namespace(seed=0, seeds=2, epochs=1, quick=True, target=1.5)
@@ -188,3 +189,10 @@ def test_bad_option_is_one_sentence(module, capsys):
         module.main(["--seeds", "0"])
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_target_that_needs_no_step_is_refused():
+    """Before, all steps were 0, and their logarithms no numbers."""
+    args = argparse.Namespace(seed=0, seeds=1, target=5.0)
+    with pytest.raises(UserError, match="reached without a step; choose a smaller --target"):
+        batch_size.tune(load_task("digits", limit=64), "SGD", 16, -3, args)
