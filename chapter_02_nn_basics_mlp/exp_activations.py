@@ -180,9 +180,13 @@ def functions_figure() -> Any:
 
 
 def styled(axes_line: int) -> dict[str, Any]:
-    """Nine lines from seven readable colours: the markers tell the last two from the first."""
+    """Nine lines from seven readable colours: the markers tell the last two from the first.
+
+    ReLU's is wide, because leaky ReLU's lies on it.
+    """
     marker = "" if axes_line < 7 else plotting.MARKERS[axes_line - 7]
-    return {**plotting.look(axes_line % 7), "marker": marker, "ms": 4}
+    width = 4.0 if NAMES[axes_line] == "relu" else 1.6
+    return {**plotting.look(axes_line % 7), "marker": marker, "ms": 4, "lw": width}
 
 
 def gradient_figure(norms: dict[str, dict[int, np.ndarray]], depth: int) -> Any:
