@@ -83,8 +83,9 @@ def growth_figure(
         by_depth: dict[int, int] = {}
         for field in measured.fields.values():
             by_depth[field.depth] = max(by_depth.get(field.depth, 1), field.height.size)
-        # simple_cnn begins like VGG: the shorter network is drawn on top, each with its own dashes.
+        # simple_cnn begins like VGG: the shorter network is drawn on top of a wide line.
         style = {"linestyle": ("-", "--", ":")[i % 3], "zorder": 100 - len(by_depth)}
+        style["linewidth"] = 3.6 if measured.name == "vgg16" else 1.6
         depth, size = [0, *by_depth], [1, *by_depth.values()]
         left.plot(depth, size, marker="os^vD*"[i % 6], markersize=4, label=measured.name, **style)
     left.set_yscale("log", base=2)
@@ -101,7 +102,8 @@ def _stacks(ax: Axes, depths: Sequence[int], sizes: dict[str, np.ndarray], metri
     lines = [("theory", "theoretical", "-", ""), ("predicted", "effective, predicted", "--", "")]
     lines += [("relu", "effective, ReLU", "", "o"), ("linear", "effective, linear", "", "x")]
     for color, (kind, text, line, marker) in zip(COLORS, lines, strict=False):
-        style = {"linestyle": line or "none", "marker": marker, "color": color, "markersize": 7}
+        style = {"linestyle": line or "none", "marker": marker, "color": color, "markersize": 8}
+        style["markerfacecolor"] = "none"  # a ring and a cross at one place are both seen
         values = metrics["size"][kind]
         ax.plot(depths, values, label=rf"{text}: depth$^{{{exponent[kind]:.2f}}}$", **style)
     ax.set_xscale("log", base=2)
