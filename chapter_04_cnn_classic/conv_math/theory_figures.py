@@ -37,7 +37,7 @@ def weight_counts() -> dict[str, int]:
 
 
 def sharing_figure() -> Figure:
-    """Three ways to join seven inputs to seven outputs; a colour is a weight."""
+    """Three ways to join seven inputs to seven outputs; a colour (and its dashes) is a weight."""
     figure, axes = plotting.subplots(1, 3, width=10.0, height=3.5)
     counts = weight_counts()
     for ax, (kind, count) in zip(axes, counts.items(), strict=True):
@@ -63,10 +63,10 @@ def draw_connections(ax: Axes, kind: str) -> int:
     if kind != "dense":
         pairs = [(i, o) for i, o in pairs if abs(i - o) <= REACH // 2]
     many = matplotlib.colormaps["turbo"](np.linspace(0.02, 0.98, len(pairs)))
-    three = [plotting.COLORS[index] for index in (0, 1, 2)]
     for number, (i, o) in enumerate(pairs):
-        color = three[i - o + REACH // 2] if kind == "shared" else many[number]
-        ax.plot([i, o], [0, 2.6], color=color, linewidth=0.8 if kind == "dense" else 2.0, zorder=0)
+        place = i - o + REACH // 2
+        look = plotting.look(place) if kind == "shared" else {"color": many[number]}
+        ax.plot([i, o], [0, 2.6], lw=0.8 if kind == "dense" else 2.0, zorder=0, **look)
     return REACH if kind == "shared" else len(pairs)
 
 
