@@ -3,11 +3,11 @@
 What you learn: four ways to train a network on 10 to 100 labelled pictures a class.
 
     scratch      random first weights; nothing is taken over
-    frozen       the source's features stay as they are; only a new linear layer learns
+    frozen       the source's features stay as they are; over them the best linear layer there is
     full         everything learns, with one small rate
     layerwise    everything learns, early stages with smaller rates (Howard and Ruder 2018)
 
-    python chapter_05_resnet_modern_cnn/src/fine_tune.py --embedded                shapes, 6 minutes
+    python chapter_05_resnet_modern_cnn/src/fine_tune.py --embedded               shapes, 15 minutes
     python chapter_05_resnet_modern_cnn/src/fine_tune.py   scenes to photographs, half an hour
     python chapter_05_resnet_modern_cnn/src/fine_tune.py --source torchvision    ImageNet's weights
     python chapter_05_resnet_modern_cnn/src/fine_tune.py --resume RUN_FOLDER           after Ctrl-C
@@ -15,9 +15,10 @@ What you learn: four ways to train a network on 10 to 100 labelled pictures a cl
 `--embedded` needs no file: a small residual network learns five of the drawn shapes, and is then
 fine-tuned on the other five. transfer.py has the mechanisms.
 
-Only the start and the rates differ. All runs of a seed see the same pictures (subsets are nested),
-make the same number of steps, and standardise pixels as the source did; the last weights are
-tested, nothing is chosen.
+All runs of a seed see the same augmented pictures (subsets are nested), and standardise pixels as
+the source did; the last weights are tested, nothing is chosen. Three methods make the same number
+of steps and differ only in their start and rates. The frozen one needs no steps: its features are
+computed once, and the linear layer over them has one best setting, which is found exactly.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from chapter_03_optimization_regularization.batches import Batches
 from chapter_03_optimization_regularization.schedulers import OneCycleLR
 from chapter_03_optimization_regularization.training import classification_loss, fit
 from chapter_04_cnn_classic import recipe as recipes
@@ -51,7 +54,9 @@ from utils.run import Run, cells, over_seeds, table
 
 PATH = "chapter_05_resnet_modern_cnn/src/fine_tune.py"
 SHIPPED = "chapter_05_resnet_modern_cnn/checkpoints/resnet18_intel_scenes.pth"
-RATES = {"scratch": 3e-3, "frozen": 1e-2, "full": 3e-4, "layerwise": 1e-3}  # the highest, of AdamW
+METHODS = ("scratch", "frozen", "full", "layerwise")
+RATES = {"scratch": 3e-3, "full": 3e-4, "layerwise": 1e-3}  # the highest, of AdamW
+STEPS, STEPS_EMBEDDED = 100, 600
 SOURCE_CLASSES, TARGET_CLASSES = range(5), range(5, 10)  # of shapes, in the embedded form
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}  # torchvision's
 
@@ -80,12 +85,15 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--labels", type=cli.positive_int, nargs="+", default=[10, 30, 100], help=help_text
     )
-    group.add_argument("--methods", nargs="+", choices=list(RATES), default=list(RATES))
+    group.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     group.add_argument("--seeds", type=cli.positive_int, default=2, help="subsets and new weights")
     group = parser.add_argument_group("training")
-    group.add_argument("--steps", type=cli.positive_int, default=100, help="of every run")
+    help_text = f"of every run but frozen (default: {STEPS}, embedded {STEPS_EMBEDDED})"
+    group.add_argument("--steps", type=cli.positive_int, help=help_text)
     group.add_argument("--batch_size", type=cli.positive_int, default=32)
-    group.add_argument("--lr", type=cli.positive_float, help="highest rate (default: by method)")
+    group.add_argument(
+        "--lr", type=cli.positive_float, help="highest rate, not of frozen (default: by method)"
+    )
     help_text = "layerwise: a stage's rate is the next one's divided by this"
     group.add_argument("--factor", type=cli.positive_float, default=transfer.FACTOR, help=help_text)
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.01)
@@ -95,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     args.embedded = args.embedded or run.quick
+    args.steps = args.steps or usual_steps(args)
     if run.quick:
         args.labels, args.seeds, args.steps, args.batch_size = [10], 1, 10, 16
     args.labels = sorted(set(args.labels))
@@ -110,6 +119,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
                 row = run.once(work, method=method, labels=count, seed=seed)
                 results[method][count].append(row)
     report(args, run, source, task, results)
+
+
+def usual_steps(args: argparse.Namespace) -> int:
+    return STEPS_EMBEDDED if args.embedded else STEPS
 
 
 def given(args: argparse.Namespace) -> tuple[Source, ImageTask]:
@@ -171,7 +184,8 @@ def embedded(args: argparse.Namespace, run: Run) -> tuple[Source, ImageTask]:
         options = {"widths": [8, 16, 32]} if run.quick else {}
         architecture = task.architecture("resnet20") | options
         model = build_network(architecture)
-        recipe = Recipe(3, 64, 0.1, "sgd", weight_decay=5e-4, augment="flip,crop")
+        epochs = 1 if run.quick else 6
+        recipe = Recipe(epochs, 64, 0.02, "muon", weight_decay=0.05, augment="flip,crop")
         where = placed(args, run)
         recipes.train(model, task, recipe, args.seed, label="source", **where)
         metrics = {"test_accuracy": recipes.accuracy(model, task, **where)}
@@ -199,32 +213,46 @@ def train_one(
     rows = transfer.rows_with_labels(task, count, seed)
     rows = repeated(rows, args.steps * args.batch_size, seed)  # one pass = args.steps steps
     part = replace(task, train=(task.train[0][rows], task.train[1][rows]))
+    batches = train_batches(part, args.batch_size, seed, "flip,crop")
     torch.manual_seed(seed)
     model = start(method, source, len(task.classes))
     model.to(device=run.device, memory_format=torch.channels_last)
+    begun = time.perf_counter()
+    if method == "frozen":
+        x, y = transfer.features(model, batches, **where)
+        decay = 1 / (count * len(task.classes))  # scikit-learn's C = 1 for the labelled pictures
+        found = transfer.fit_head(transfer.head(model), x, y, decay)
+    else:
+        label = f"{method}, {count} labels, seed {seed}"
+        found = {"loss": descend(method, model, batches, args, label, where)}
+    seconds = time.perf_counter() - begun
+    return {
+        "test": recipes.accuracy(model, task, **where),
+        "train_loss": found["loss"],
+        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "seconds": seconds,
+    }
+
+
+def descend(
+    method: str,
+    model: nn.Module,
+    batches: Batches,
+    args: argparse.Namespace,
+    label: str,
+    where: dict[str, Any],
+) -> float:
+    """One pass with AdamW and one cycle; the mean loss of its last tenth."""
     factor = args.factor if method == "layerwise" else 1.0
     groups = transfer.parameter_groups(
         model, args.lr or RATES[method], factor=factor, weight_decay=args.weight_decay
     )
     optimizer = torch.optim.AdamW(groups)
     peaks = [group["lr"] for group in groups]
-    history = fit(
-        model,
-        classification_loss(),
-        optimizer,
-        train_batches(part, args.batch_size, seed, "flip,crop"),
-        epochs=1,
-        scheduler=OneCycleLR(optimizer, peaks, total_steps=args.steps),
-        label=f"{method}, {count} labels, seed {seed}",
-        **where,
-    )
-    last = history.step_losses[-max(1, args.steps // 10) :]
-    return {
-        "test": recipes.accuracy(model, task, **where),
-        "train_loss": float(np.mean(last)),
-        "trained": sum(p.numel() for group in groups for p in group["params"]),
-        "seconds": history.seconds,
-    }
+    schedule = OneCycleLR(optimizer, peaks, total_steps=args.steps)
+    options = {"epochs": 1, "scheduler": schedule, "label": label}
+    history = fit(model, classification_loss(), optimizer, batches, **options, **where)
+    return float(np.mean(history.step_losses[-max(1, args.steps // 10) :]))
 
 
 def start(method: str, source: Source, num_classes: int) -> nn.Module:
@@ -247,16 +275,18 @@ def report(
     results: dict[str, dict[int, list[dict[str, Any]]]],
 ) -> None:
     name = "fine_tune_embedded" if args.embedded else f"fine_tune_{task.name}_{source.dataset}"
+    if args.steps != usual_steps(args) and not run.quick:
+        name = f"{name}_{args.steps}_steps"
     chance = 100 / len(task.classes)
-    title = f"{source.architecture['model']}: {source.dataset} to {task.name}"
-    if args.embedded:
-        title = f"{source.architecture['model']}: five of the {task.name} to the other five"
+    before = source.dataset if not args.embedded else "five other ones"
+    title = f"{source.architecture['model']}, {task.name} after {before}: {args.steps} steps"
     means = {m: {str(n): over_seeds(r) for n, r in by.items()} for m, by in results.items()}
     metrics = {
         "methods": means,
         "runs": results,
         "best": {str(n): best_method(results, n) for n in args.labels},
-        "rates": {method: args.lr or RATES[method] for method in args.methods},
+        "rates": {method: args.lr or rate for method, rate in RATES.items()},
+        "steps": args.steps,
         "source": {"dataset": source.dataset, "classes": list(source.classes)} | source.metrics,
         "target": {"dataset": task.name, "classes": list(task.classes)},
         "chance": chance,
@@ -284,15 +314,15 @@ def result_table(results: dict[str, dict[int, list[dict[str, Any]]]]) -> dict[st
         ("Trained parameters", "训练的参数量", ",d"),
         *[(f"Test accuracy, {n} labels a class (%)", f"测试准确率，每类 {n} 个标签（%）", ".1f")
           for n in counts],
-        ("Seconds a run", "每次训练（秒）", ".0f"),
+        (f"Training loss, {counts[-1]} labels a class (nats)",
+         f"训练损失，每类 {counts[-1]} 个标签（nat）", ".2f"),
     ]  # fmt: skip
     lines = []
     for method, by_count in results.items():
-        means = [over_seeds(rows) for rows in by_count.values()]
         scores = [score for rows in by_count.values() for score in cells(rows, ["test"])]
         trained = by_count[counts[0]][0]["trained"]
-        seconds = float(np.mean([mean["seconds"][0] for mean in means]))
-        lines.append([transfer_figures.NAMES[method], trained, *scores, seconds])
+        (loss,) = cells(by_count[counts[-1]], ["train_loss"])  # how far the training has come
+        lines.append([transfer_figures.NAMES[method], trained, *scores, loss])
     return table(columns, lines)
 
 

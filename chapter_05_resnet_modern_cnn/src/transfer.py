@@ -1,7 +1,8 @@
-"""Transfer learning in four small parts: a new head, what stays fixed, rates by depth, few labels.
+"""Transfer learning in small parts: a new head, what stays fixed, rates by depth, few labels.
 
     replace_head(model, 5)                            the last linear layer, with fresh weights
     freeze(model, stages(model))                      features as they are; the head learns
+    fit_head(head(model), *features(model, batches))  its best weights for features that stay fixed
     parameter_groups(model, lr=1e-3, factor=2.6)      the nearer to the picture, the smaller a step
 
 What the first layers have learnt (edges, colours, textures) suits most pictures; what the last ones
@@ -19,15 +20,18 @@ mean and variance move in every forward pass of training mode, with or without a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from chapter_04_cnn_classic.exp_data_size import balanced_order
 from chapter_04_cnn_classic.image_tasks import Examples, ImageTask
+from utils.device import autocast
 from utils.errors import UserError
+from utils.modes import evaluating
 
 STAGES = 5
 FACTOR = 2.6  # Howard and Ruder 2018, section 3.2
@@ -152,6 +156,59 @@ def _inside(parts: Sequence[Sequence[nn.Module]]) -> list[nn.Module]:
     """The modules and all that they hold, each once."""
     found = (inner for part in parts for module in part for inner in module.modules())
     return list(dict.fromkeys(found))
+
+
+@torch.no_grad()
+def features(
+    model: nn.Module, batches: Iterable[Examples], *, device: Any = "cpu", precision: str = "fp32"
+) -> Examples:
+    """What the head sees of each picture in evaluation mode, (N, D), and the labels, (N,)."""
+    seen, labels = [], []
+    hook = head(model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        with evaluating(model), autocast(torch.device(device), precision):
+            for x, y in batches:
+                model(x.to(device))
+                labels.append(y)
+    finally:
+        hook.remove()
+    return torch.cat(seen), torch.cat(labels)
+
+
+def fit_head(linear: nn.Linear, x: Tensor, y: Tensor, decay: float = 0.01) -> dict[str, float]:
+    """Give a linear layer the best weights over fixed features: logistic regression.
+
+    The mean cross-entropy plus decay / 2 times the squared weights (not the bias) is convex and has
+    one minimum (section 14), so no number of steps has to be chosen: L-BFGS goes on until the slope
+    is 0 but for rounding. Returns the cross-entropy there, and the largest slope that is left.
+
+    x: (N, D) features, y: (N,) labels
+    """
+    new = nn.Linear(linear.in_features, linear.out_features, dtype=torch.float64)
+    nn.init.zeros_(new.weight)
+    nn.init.zeros_(new.bias)
+    x, y = x.detach().cpu().double(), y.cpu()
+    limits = {"max_iter": 5_000, "max_eval": 10_000}
+    limits |= {"tolerance_grad": 1e-7, "tolerance_change": 1e-14}
+    optimizer = torch.optim.LBFGS(new.parameters(), line_search_fn="strong_wolfe", **limits)
+    loss = 0.0
+
+    def objective() -> Tensor:
+        nonlocal loss
+        optimizer.zero_grad()
+        entropy = functional.cross_entropy(new(x), y)
+        penalised = entropy + decay / 2 * new.weight.square().sum()
+        penalised.backward()
+        loss = entropy.item()
+        return penalised
+
+    optimizer.step(objective)
+    objective()
+    with torch.no_grad():
+        linear.weight.copy_(new.weight)
+        linear.bias.copy_(new.bias)
+    slope = max(float(p.grad.abs().max()) for p in new.parameters())
+    return {"loss": loss, "slope": slope}
 
 
 def stage_rates(lr: float, count: int, factor: float) -> list[float]:

@@ -9,14 +9,18 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from chapter_04_cnn_classic.exp_data_size import repeated
+from chapter_04_cnn_classic.image_tasks import eval_batches, train_batches
 from chapter_05_resnet_modern_cnn.src import (
     ablation_figures,
     exp_ablations,
     exp_modern,
     fine_tune,
     modern_figures,
+    transfer,
     transfer_figures,
 )
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
@@ -183,6 +187,31 @@ def test_quick_fine_tuning_compares_four_methods_on_unseen_classes(tuned):
     assert (tuned / "fine_tune_embedded.png").stat().st_size < 200_000
 
 
+def test_the_frozen_head_is_trained_to_its_minimum(tuned):
+    """It is scikit-learn's answer for the same features, however few steps the others make."""
+    source = fine_tune.source_of(str(tuned / "source.pth"))
+    task = transfer.only_classes(load_task("shapes", limit=300), fine_tune.TARGET_CLASSES)
+    words = ["--embedded", "--steps", "5", "--batch_size", "16", "--lr", "1e-9"]
+    args = fine_tune.build_parser().parse_args(words)
+    run = argparse.Namespace(device=torch.device("cpu"), convolution_precision="fp32")
+    row = fine_tune.train_one("frozen", 10, source, task, 42, args, run)
+    rows = repeated(transfer.rows_with_labels(task, 10, 42), 5 * 16, 42)
+    part = replace(task, train=(task.train[0][rows], task.train[1][rows]))
+    x, y = transfer.features(source.model, train_batches(part, 16, 42, "flip,crop"))
+    unseen, truth = transfer.features(source.model, eval_batches(task, "test"))
+    # fine_tune.py weighs the penalty by the 50 labelled pictures, of which 80 views were made.
+    reference = LogisticRegression(C=50 / 80, tol=1e-8, max_iter=10_000).fit(x, y)
+    assert row["test"] == pytest.approx(100 * reference.score(unseen, truth), abs=0.7)  # one of 150
+    losses = -np.log(reference.predict_proba(x)[np.arange(len(y)), y])
+    assert row["train_loss"] == pytest.approx(losses.mean(), abs=1e-3)
+
+
+def test_the_number_of_steps_is_that_of_the_form():
+    parse = fine_tune.build_parser().parse_args
+    assert fine_tune.usual_steps(parse(["--embedded"])) == fine_tune.STEPS_EMBEDDED
+    assert fine_tune.usual_steps(parse([])) == fine_tune.STEPS
+
+
 def test_a_finished_run_resumes_without_training(tuned, monkeypatch, capsys):
     def never(*args):
         pytest.fail("what was finished is trained again")
@@ -197,7 +226,7 @@ def test_a_finished_run_resumes_without_training(tuned, monkeypatch, capsys):
 def test_every_method_but_scratch_starts_from_the_source(tuned):
     source = fine_tune.source_of(str(tuned / "source.pth"))
     first = source.model.conv1.weight
-    for method in fine_tune.RATES:
+    for method in fine_tune.METHODS:
         model = fine_tune.start(method, source, 3)
         assert model.fc.out_features == 3
         assert torch.equal(model.conv1.weight, first) == (method != "scratch")
@@ -252,7 +281,7 @@ def test_torchvision_weights_become_a_source(monkeypatch):
 
 def test_the_best_method_and_the_curve():
     def rows(*accuracies):
-        return [{"test": a, "seconds": 1.0, "trained": 5} for a in accuracies]
+        return [{"test": a, "train_loss": a / 100, "trained": 5} for a in accuracies]
 
     results = {
         "scratch": {10: rows(30.0, 40.0), 100: rows(80.0, 82.0)},
@@ -262,6 +291,7 @@ def test_the_best_method_and_the_curve():
     assert fine_tune.best_method(results, 100) == "scratch"
     found = fine_tune.result_table(results)
     assert len(found["columns"]) == 5 and found["rows"][1][2] == [55.0, 5.0]
+    assert found["rows"][1][-1] == pytest.approx([0.785, 0.005])  # the loss with most labels
     figure_to_array(transfer_figures.curves(results, 20.0, "toy"))
 
 

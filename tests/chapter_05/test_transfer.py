@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
@@ -368,3 +369,49 @@ def test_label_counts_are_exact_nested_and_repeatable(task):
 def test_a_class_with_too_few_pictures_is_named(task):
     with pytest.raises(UserError, match=r"only 3 training pictures of 'a'"):
         transfer.rows_with_labels(task, 4, seed=0)
+
+
+# The best head for features that stay fixed
+
+
+@pytest.fixture
+def clouds():
+    """Three overlapping clouds of 40 points each, 5 numbers a point."""
+    rng = torch.Generator().manual_seed(5)
+    y = torch.arange(3).repeat_interleave(40)
+    return torch.randn(120, 5, generator=rng) + y[:, None] * torch.randn(5, generator=rng), y
+
+
+@pytest.mark.parametrize("decay", [1 / 120, 0.1])
+def test_a_fitted_head_is_scikit_learns_logistic_regression(clouds, decay):
+    x, y = clouds
+    linear = nn.Linear(5, 3)
+    found = transfer.fit_head(linear, x, y, decay)
+    reference = LogisticRegression(C=1 / (decay * len(y)), tol=1e-8, max_iter=10_000)
+    reference.fit(x.double().numpy(), y.numpy())
+    shift = linear.bias.mean().item()  # the same for all classes: it changes no probability
+    assert linear.weight.detach().numpy() == pytest.approx(reference.coef_, abs=1e-4)
+    centred = reference.intercept_ - reference.intercept_.mean()
+    assert linear.bias.detach().numpy() - shift == pytest.approx(centred, abs=1e-4)
+    assert found["slope"] < 1e-6
+    assert found["loss"] == pytest.approx(F.cross_entropy(linear(x), y).item(), abs=1e-5)
+
+
+def test_where_a_head_starts_makes_no_difference(clouds):
+    heads = [nn.Linear(5, 3), nn.Linear(5, 3)]
+    nn.init.constant_(heads[1].weight, 7.0)
+    for linear in heads:
+        transfer.fit_head(linear, *clouds)
+    assert torch.equal(heads[0].weight, heads[1].weight)
+
+
+def test_features_are_what_the_head_sees_in_evaluation_mode(model, x):
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    y = torch.arange(6) % 3
+    seen, labels = transfer.features(model.train(), [(x[:4], y[:4]), (x[4:], y[4:])])
+    assert seen.shape == (6, 16) and labels.equal(y) and not seen.requires_grad
+    assert model.training  # as it was
+    with torch.no_grad():
+        assert transfer.head(model)(seen).allclose(model.eval()(x), atol=1e-6)
+    assert all(value.equal(before[key]) for key, value in model.state_dict().items())
+    assert not transfer.head(model)._forward_pre_hooks
