@@ -55,8 +55,13 @@ WEIGHTS = Path(cam_methods.__file__).parents[1] / "checkpoints"
 def lines(curves, xlabel, ylabel, title, log=True):
     """Named curves in one axis."""
     figure, ax = plotting.subplots(width=6.4, height=3.4)
-    for name, values in curves.items():
-        ax.plot(range(len(values)), values, marker=".", label=name)
+    for number, (name, values) in enumerate(curves.items()):
+        marker = {
+            "marker": plotting.MARKERS[number],
+            "ms": 4,
+            "markevery": max(1, len(values) // 12),
+        }
+        ax.plot(range(len(values)), values, label=name, **marker, **plotting.look(number))
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, yscale="log" if log else "linear")
     ax.legend(fontsize=8)
     return figure

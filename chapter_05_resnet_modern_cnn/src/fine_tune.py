@@ -278,8 +278,10 @@ def report(
     if args.steps != usual_steps(args) and not run.quick:
         name = f"{name}_{args.steps}_steps"
     chance = 100 / len(task.classes)
-    before = source.dataset if not args.embedded else "five other ones"
-    title = f"{source.architecture['model']}, {task.name} after {before}: {args.steps} steps"
+    pair = (
+        "five shapes after five others" if args.embedded else f"{task.name} after {source.dataset}"
+    )
+    title = f"{source.architecture['model']}, {pair}: {args.steps} steps"
     means = {m: {str(n): over_seeds(r) for n, r in by.items()} for m, by in results.items()}
     metrics = {
         "methods": means,
