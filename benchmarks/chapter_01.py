@@ -154,7 +154,7 @@ def rows(quick: bool) -> list[Row]:
         tensor_step(),
         torch_step(),
         min_seconds=seconds,
-        name_zh="训练一步：MLP 64-128-64-10，批量 128",
+        name_zh="训练一步：MLP 64-128-64-10，批次大小 128",
     )
     scalars = compare(
         "The same step, scalar engine on 1 of 128 examples",

@@ -57,12 +57,12 @@ def rows(quick: bool) -> list[Row]:
     cases = [
         (
             "MLP 784-256-128-10, batch 128",
-            "MLP 784-256-128-10，批量 128",
+            "MLP 784-256-128-10，批次大小 128",
             pair(mlp(layers), mlp(nn), images),
         ),
         (
             "Linear 784 to 256, batch 128",
-            "Linear，784 到 256，批量 128",
+            "Linear，784 到 256，批次大小 128",
             pair(layers.Linear(784, 256), nn.Linear(784, 256), images),
         ),
         (

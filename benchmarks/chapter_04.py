@@ -47,7 +47,7 @@ def conv_rows(seconds: float) -> list[Row]:
     for inputs, outputs, side in CIFAR_SHAPES:
         first, x = inputs == 3, torch.randn(BATCH, inputs, side, side)
         shape = f"{inputs} to {outputs} channels, {side} px, batch {BATCH}"
-        shape_zh = f"{inputs} 到 {outputs} 通道，{side} 像素，批量 {BATCH}"
+        shape_zh = f"{inputs} 到 {outputs} 通道，{side} 像素，批次大小 {BATCH}"
         modules = (library(inputs, outputs, 3, padding=1) for library in (Conv2d, nn.Conv2d))
         found.append(
             compare(

@@ -107,7 +107,7 @@ def separable_rows(seconds: float) -> list[Row]:
                 forward(full, x),
                 min_seconds=seconds,
                 against="full 3x3",
-                name_zh=f"可分离卷积，前向，{width} 通道，{side} 像素，批量 32"
+                name_zh=f"可分离卷积，前向，{width} 通道，{side} 像素，批次大小 32"
                 f"（乘加次数的 {100 * share:.0f} %）",
             )
         )

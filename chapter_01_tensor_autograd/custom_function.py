@@ -271,7 +271,7 @@ def verdict_table(results: dict[str, dict]) -> dict:
         "right": ("right", "正确"),
         "missing_term": ("a term is missing", "漏掉一项"),
         "missing_chain_rule": ("no chain rule", "漏乘传入的梯度"),
-        "mean_instead_of_sum": ("mean over the batch, not sum", "对批量取平均而非求和"),
+        "mean_instead_of_sum": ("mean over the batch, not sum", "对批次取平均而非求和"),
         "detached": ("slope detached from the graph", "斜率脱离了计算图"),
     }
     words = {True: {"en": "passes", "zh": "通过"}, False: {"en": "fails", "zh": "不通过"}}

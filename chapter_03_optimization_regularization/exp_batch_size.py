@@ -303,7 +303,7 @@ def noise_summary(noise: list[list[tuple[float, float]]]) -> dict[str, Any]:
 
 def steps_table(r: dict) -> dict[str, Any]:
     columns = [
-        ("Batch size", "批量大小", "d"),
+        ("Batch size", "批次大小", "d"),
         ("Best learning rate", "最佳学习率", ".3g"),
         ("Steps to the target", "到达目标的步数", ".0f"),
         ("Examples (thousands)", "样本数（千）", ".1f"),

@@ -14,13 +14,13 @@ CASES = {
     "healthy": ("as it should be", "正常训练"),
     "slow": ("momentum 0.001 instead of 0.1", "momentum 取 0.001 而非 0.1"),
     "few_steps": ("after 10 steps of training", "只训练 10 步"),
-    "pairs": ("trained in batches of 2", "以批量 2 训练"),
+    "pairs": ("trained in batches of 2", "以批次大小 2 训练"),
     "bright": ("brighter, flatter pictures", "图像更亮、对比度更低"),
 }
 FORGOTTEN = {
     "eval": ("model.eval(), as it should be", "正确调用 model.eval()"),
-    "mixed": ("forgotten, batches of 32, mixed classes", "忘记调用，批量 32，类别混合"),
-    "one_class": ("forgotten, batches of 32, sorted by class", "忘记调用，批量 32，按类别排序"),
+    "mixed": ("forgotten, batches of 32, mixed classes", "忘记调用，批次大小 32，类别混合"),
+    "one_class": ("forgotten, batches of 32, sorted by class", "忘记调用，批次大小 32，按类别排序"),
     "afterwards": ("model.eval() after that", "此后再调用 model.eval()"),
     "repaired": ("after re-estimation", "重新估计统计量之后"),
 }
@@ -106,7 +106,7 @@ def main_table(metrics: dict[str, Any]) -> dict[str, Any]:
     ]
     for size in metrics["batch_sizes"]:
         columns.append(
-            (f"Test accuracy (%), batches of {size}", f"测试准确率（%），批量 {size}", ".1f")
+            (f"Test accuracy (%), batches of {size}", f"测试准确率（%），批次大小 {size}", ".1f")
         )
     rows = []
     for kind, values in metrics["rates"].items():

@@ -173,7 +173,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         ("Operation", "操作", "s"),
         (
             "µs a picture (32 px colour, batch of 512)",
-            "每张图片微秒（32 像素彩色，批量 512）",
+            "每张图片微秒（32 像素彩色，批次大小 512）",
             ".1f",
         ),
     ]

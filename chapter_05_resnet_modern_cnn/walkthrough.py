@@ -146,7 +146,7 @@ lines({name: signal for name, (signal, _) in found.items()}, "blocks", "deviatio
 # BatchNorm in the branch each block adds 1 to it, so the deviation grows like a root. And backwards? **Guess** which of the four has
 # the *largest* gradient at its first block.
 #
-# 没有归一化时，残差主干流的二阶矩每过一块翻一倍：标准差变为 $2^{25/2} \approx 5800$ 倍。分支里有批归一化时，每块只给它加 1，标准差按平方根增长。反方向呢？**猜一猜**四个网络里哪一个在第一块处的梯度*最大*。
+# 没有归一化时，残差流的二阶矩每过一块翻一倍：标准差变为 $2^{25/2} \approx 5800$ 倍。分支里有批归一化时，每块只给它加 1，标准差按平方根增长。反方向呢？**猜一猜**四个网络里哪一个在第一块处的梯度*最大*。
 
 # %%
 for name, (_, gradients) in found.items():
@@ -163,14 +163,14 @@ lines(
 # $1.21^{50} \approx 14000$ (section 6; with 16 channels and a batch of 16 it comes out somewhat differently). With the shortcut the
 # same BatchNorm keeps the growth small.
 #
-# 在*普通*网络里，批归一化使梯度爆炸，每向图片方向走一层约乘以 $\sqrt{\pi / (\pi - 1)} = 1.21$： $1.21^{50} \approx 14000$ （第 6 节；16 个通道、批量 16 时数值略有出入）。有了捷径，同样的批归一化却使增长很小。
+# 在*普通*网络里，批归一化使梯度爆炸，每向图片方向走一层约乘以 $\sqrt{\pi / (\pi - 1)} = 1.21$： $1.21^{50} \approx 14000$ （第 6 节；16 个通道、批次大小 16 时数值略有出入）。有了捷径，同样的批归一化却使增长很小。
 #
 # ## 3. Two blocks, counted / 数一数两种块
 #
 # A basic block on 64 channels has two 3 x 3 convolutions. A bottleneck of inner width 64 has a stream of 256 channels. **Guess** which
 # has more weights.
 #
-# 64 通道上的基本块有两个 3 x 3 卷积。内部宽度 64 的瓶颈块，主干流有 256 个通道。**猜一猜**哪一个权重更多。
+# 64 通道上的基本块有两个 3 x 3 卷积。内部宽度 64 的瓶颈块，残差流有 256 个通道。**猜一猜**哪一个权重更多。
 
 # %%
 for name, block in (("basic, 64", BasicBlock(64, 64)), ("bottleneck, 256", Bottleneck(256, 64))):
@@ -331,7 +331,7 @@ print("depthwise: each channel alone:", kernel.int().tolist())
 # 先预测，再修改单元格运行。
 #
 # 1. 第 1 节：在捷径上放一个 0.9 的门，`x = 0.9 * x + w * x`。54 个块之后梯度还剩多少？
-# 2. 第 2 节：把分支乘以 0（零初始化）。信号和梯度各是多少？乘以 $1/\sqrt{25}$ 呢？
+# 2. 第 2 节：把分支乘以 0（残差分支零初始化）。信号和梯度各是多少？乘以 $1/\sqrt{25}$ 呢？
 # 3. 第 2 节：把 ReLU 移到相加之后（v1）。信号有什么变化？
 # 4. 第 4 节：改用 `CifarResNet(6, ...)`，即 38 层。哪个损失变化更大？
 # 5. 第 5 节：一次拿掉两个块，相邻或不相邻。损害是两者之和吗？

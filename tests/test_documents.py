@@ -26,6 +26,15 @@ INLINE_CODE = re.compile(r"(?<![`$])(`+)(?!`)[^\n]+?(?<!`)\1(?![`$])")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)|<img[^>]*src=\"([^\"]+)\"")
 COMMAND = re.compile(r"\bpython (?:-m )?(chapter_\d\d_\w+|course|benchmarks|utils)\b[^`\n|&;#]*")
+# One Chinese word for one thing: the word that the course does not use, and the one it does.
+OTHER_WORDS = {
+    "批量": "批次",  # batch
+    "引导实验": "动手实验",
+    "双重下降": "双下降",  # double descent
+    "主干流": "残差流",  # residual stream
+    "收敛率": "收敛因子",  # what the error is multiplied by in a step
+    "融合核": "融合内核",  # fused kernel
+}
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:root|work|home|Users)/\w|[A-Z]:\\\\?Users")
 
 
@@ -201,3 +210,17 @@ def test_no_line_starts_with_a_value_marker(readme: Path):
     """Markdown takes a line that starts with a comment for HTML and ends the paragraph there."""
     lines = readme.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.lstrip().startswith("<!-- value")] == []
+
+
+def test_one_chinese_word_for_one_thing():
+    files = [*ROOT.rglob("*.zh-CN.md"), *ROOT.glob("course/*.toml"), *ROOT.glob("*/chapter.toml")]
+    files += [*ROOT.glob("*/walkthrough.py"), *ROOT.glob("*/results/*.json")]
+    files = [file for file in files if "outputs" not in file.parts and ".venv" not in file.parts]
+    texts = {name_of(file): file.read_text(encoding="utf-8") for file in files}
+    found = {
+        f"{name}: {word}, the course says {ours}"
+        for name, text in texts.items()
+        for word, ours in OTHER_WORDS.items()
+        if word in text
+    }
+    assert found == set()

@@ -71,7 +71,7 @@ VARIANTS = (
     Variant("shortcut_a", "shortcut", "shortcut A", "捷径 A", {"shortcut": "A"}),
     Variant("shortcut_c", "shortcut", "shortcut C", "捷径 C", {"shortcut": "C"}),
     Variant("v2", "version", "pre-activation", "预激活", {"version": "v2"}),
-    Variant("zero_init", "zero_init", "zero-init", "零初始化", {"zero_init": True}),
+    Variant("zero_init", "zero_init", "zero-init", "残差分支零初始化", {"zero_init": True}),
     Variant("drop_01", "drop_path", "drop path 0.1", "随机深度 0.1", {"drop_path": 0.1}),
     Variant("drop_02", "drop_path", "drop path 0.2", "随机深度 0.2", {"drop_path": 0.2}),
     Variant("se", "attention", "squeeze-excitation", "SE 注意力", {"attention": "se"}),

@@ -60,7 +60,7 @@ VARIANTS = (
     Variant("plain", "plain, none", "普通，无归一化", "plainnet", norm=False),
     Variant("residual_bn", "residual, BatchNorm", "残差，批归一化", "resnet"),
     Variant("residual", "residual, none", "残差，无归一化", "resnet", norm=False),
-    Variant("residual_zero", "residual, zero-init", "残差，零初始化", "resnet", zero_init=True),
+    Variant("residual_zero", "residual, zero-init", "残差，分支零初始化", "resnet", zero_init=True),
 )
 
 
@@ -234,8 +234,8 @@ def condition(values: list[float]) -> float:
 def result_table(variants: dict[str, dict[str, float]]) -> dict[str, Any]:
     columns = [
         ("Network", "网络", ""),
-        ("Signal, last block / stem", "信号，末块 / 前端", ".3g"),
-        ("Gradient, stem / last block", "梯度，前端 / 末块", ".3g"),
+        ("Signal, last block / stem", "信号，末块 / 起始层", ".3g"),
+        ("Gradient, stem / last block", "梯度，起始层 / 末块", ".3g"),
         ("Largest singular value", "最大奇异值", ".3g"),
         ("Largest / smallest", "最大 / 最小", ".3g"),
         ("Training loss at the end (nats)", "最后的训练损失（nat）", ".3f"),

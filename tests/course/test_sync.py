@@ -30,7 +30,7 @@ NOTATION = """
 [[symbol]]
 symbol = "B"
 en = "batch"
-zh = "批量"
+zh = "批次"
 shape = "(B, D)"
 chapter = 1
 [[symbol]]
