@@ -11,6 +11,7 @@ import warnings
 import torch
 from torch import nn
 
+from chapter_02_nn_basics_mlp.exercises.grading import normal, short
 from utils.grading import because
 
 
@@ -44,16 +45,6 @@ def close(result, expected, words, mistakes=(), tolerance=1e-9):
     ]
     why = because(result, expected, reasons)
     raise AssertionError(f"{words}: expected {expected:.6g}, got {float(result):.6g}{why}")
-
-
-def short(tensor):
-    numbers = [f"{number:.4g}" for number in tensor.detach().reshape(-1)[:6].tolist()]
-    return f"[{', '.join(numbers)}{', ...' if tensor.numel() > 6 else ''}]"
-
-
-def normal(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
 def unchanged(before, after, names):
