@@ -7,7 +7,7 @@ What you learn: four ways to train a network on 10 to 100 labelled pictures a cl
     full         everything learns, with one small rate
     layerwise    everything learns, early stages with smaller rates (Howard and Ruder 2018)
 
-    python chapter_05_resnet_modern_cnn/src/fine_tune.py --embedded               shapes, 15 minutes
+    python chapter_05_resnet_modern_cnn/src/fine_tune.py --embedded                shapes, 6 minutes
     python chapter_05_resnet_modern_cnn/src/fine_tune.py   scenes to photographs, half an hour
     python chapter_05_resnet_modern_cnn/src/fine_tune.py --source torchvision    ImageNet's weights
     python chapter_05_resnet_modern_cnn/src/fine_tune.py --resume RUN_FOLDER           after Ctrl-C
