@@ -99,8 +99,12 @@ def test_a_users_text_is_no_formula(text, tmp_path):
 
 def test_classes_with_dollars_in_a_confusion_matrix():
     fig, ax = plotting.subplots(width=3, height=3)
-    plotting.confusion_matrix(ax, [[1, 0], [0, 1]], ["$\\frac and $", "b"])
-    plotting.figure_to_array(fig)
+    classes = ["$\\frac and $", "b"]
+    plotting.confusion_matrix(ax, [[1, 0], [0, 1]], classes)
+    plotting.figure_to_array(fig)  # draws: an unknown formula would raise here
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        shown = [label._preprocess_math(label.get_text()) for label in labels]
+        assert shown == [(name, False) for name in classes]
 
 
 @pytest.fixture
