@@ -149,7 +149,8 @@ def _run(
     span: tuple[float, float, int], smoothing: float, stop_factor: float,
 ) -> RangeTest:  # fmt: skip
     largest = max(group["lr"] for group in optimizer.param_groups)
-    shares = [group["lr"] / largest for group in optimizer.param_groups]
+    # All rates are 0 where a schedule has ended: then the groups are tried at one rate.
+    shares = [group["lr"] / largest if largest else 1.0 for group in optimizer.param_groups]
     rates, losses, smoothed, mean = [], [], [], 0.0
     for rate, batch in zip(np.geomspace(*span).tolist(), endless(batches), strict=False):
         for group, share in zip(optimizer.param_groups, shares, strict=True):

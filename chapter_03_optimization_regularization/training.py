@@ -212,6 +212,7 @@ class _Loop:
             training_state.load(self)
         else:
             training_state.begin(self)
+        self.optimizer.zero_grad()  # a training that an error ended may have left gradients, or nan
         self.write_log = training_state.tensorboard_writer(self, tensorboard)
         started, before = time.perf_counter(), self.history.seconds
         total = self.epochs * self.per_epoch

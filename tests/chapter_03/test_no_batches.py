@@ -240,3 +240,15 @@ def test_in_a_script_no_batches_are_one_sentence(tmp_path, capsys):
     assert cli.run(parser, lambda args, run: train([]), script=script, argv=words) == 2
     message = capsys.readouterr().err
     assert "there are no training batches" in message and len(message.splitlines()) == 1
+
+
+def test_range_test_after_a_schedule_that_ended_at_zero():
+    """The optimizer of a finished cosine has the rate 0; it is tried all the same, and put back."""
+    model = nn.Linear(4, 2)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    optimizer.param_groups[0]["lr"] = 0.0
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    train = Batches(x, (x[:, 0] > 0).long(), batch_size=8)
+    found = range_test(model, classification_loss(), optimizer, train, steps=5, lowest=1e-3)
+    assert len(found.rates) > 1 and found.rates[0] == pytest.approx(1e-3)
+    assert optimizer.param_groups[0]["lr"] == 0.0

@@ -416,3 +416,19 @@ def test_evaluation_after_a_restore_gives_the_best_row():
                   epochs=6, val=x, restore_best=True)  # fmt: skip
     result = evaluate(model, classification_loss(), x)
     assert result["loss"] == pytest.approx(history.best_row()["val_loss"], rel=1e-6)
+
+
+def test_a_training_after_a_failed_one_starts_without_its_gradients():
+    """The usual next step after a loss that is no number: the same model, another rate."""
+
+    def broken(model, batch):
+        loss, metrics = classification_loss()(model, batch)
+        return loss * math.nan, metrics
+
+    failed, fresh = network(), network()
+    with pytest.raises(UserError, match="the loss is nan at step 1"):
+        fit(failed, broken, SGD(failed.parameters(), lr=0.1), batches(), epochs=1)
+    for model in (failed, fresh):
+        torch.manual_seed(2)  # of dropout
+        fit(model, classification_loss(), SGD(model.parameters(), lr=0.1), batches(), epochs=2)
+    assert same(failed, fresh)
