@@ -247,8 +247,6 @@ def test_range_test_after_a_schedule_that_ended_at_zero():
     model = nn.Linear(4, 2)
     optimizer = SGD(model.parameters(), lr=0.1)
     optimizer.param_groups[0]["lr"] = 0.0
-    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
-    train = Batches(x, (x[:, 0] > 0).long(), batch_size=8)
-    found = range_test(model, classification_loss(), optimizer, train, steps=5, lowest=1e-3)
+    found = range_test(model, LOSS, optimizer, FOUR, steps=5, lowest=1e-3)
     assert len(found.rates) > 1 and found.rates[0] == pytest.approx(1e-3)
     assert optimizer.param_groups[0]["lr"] == 0.0
