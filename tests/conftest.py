@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock  # torch needs it, so it is always there
 
 from course.manifest import ROOT, Chapter, Script, load_chapters
+from utils.file_io_util import read_json
 
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 SECONDS = 600  # only to stop a hanging script; no speed is asserted
@@ -42,10 +43,11 @@ print(json.dumps(answers))
 
 # Imports the libraries once, then forks a child for each line of JSON it reads, {"argv", "out",
 # "err"}. The child has a memory, a command line and streams of its own and runs the file as
-# `python FILE` does; its exit code is the answer.
+# `python FILE` does; the answer is its exit code and the CPU seconds it and the imports took.
 FORK_SCRIPTS = f"""
-import json, os, runpy, signal, sys, traceback
+import json, os, runpy, signal, sys, time, traceback
 import matplotlib.figure, numpy, sklearn.datasets, torch, torchvision
+start = time.process_time()
 
 def script(argv, out, err):
     signal.alarm({SECONDS})
@@ -72,7 +74,9 @@ for line in sys.stdin:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    _, status, usage = os.wait4(child, 0)
+    seconds = start + usage.ru_utime + usage.ru_stime
+    print(os.waitstatus_to_exitcode(status), seconds, flush=True)
 """
 
 
@@ -101,8 +105,13 @@ class QuickRun:
     returncode: int
     stdout: str
     stderr: str
+    cpu_seconds: float  # of all its threads, start of the process included; 0 on Windows
     folder: Path
     touched: list[str]  # files of the chapter that the run changed, made or removed
+
+    def result(self, name: str) -> dict[str, Any]:
+        """What the run wrote to `name`.json: result("run")["metrics"], result("exp_x")."""
+        return read_json(self.folder / f"{name}.json")
 
 
 @pytest.fixture(scope="session")
@@ -136,10 +145,15 @@ class WarmPython:
         self.environment = environment
         self.server: subprocess.Popen | None = None
 
-    def run(self, argv: list[str], folder: Path) -> subprocess.CompletedProcess:
-        """`python *argv` in the repository's root; its streams pass through files in `folder`."""
+    def run(self, argv: list[str], folder: Path) -> tuple[subprocess.CompletedProcess, float]:
+        """`python *argv` in the repository's root, and the CPU seconds that it took.
+
+        Its streams pass through files in `folder`.
+        """
         if sys.platform != "linux":
-            return run([sys.executable, *argv], self.environment)
+            before = children_seconds()
+            done = run([sys.executable, *argv], self.environment)
+            return done, children_seconds() - before
         if self.server is None:
             command, pipe = [sys.executable, "-c", FORK_SCRIPTS], subprocess.PIPE
             self.server = subprocess.Popen(
@@ -148,9 +162,9 @@ class WarmPython:
         paths = {"out": str(folder / "stdout"), "err": str(folder / "stderr")}
         self.server.stdin.write(json.dumps({"argv": argv, **paths}) + "\n")
         self.server.stdin.flush()
-        code = int(self.server.stdout.readline())
+        code, seconds = self.server.stdout.readline().split()
         streams = [Path(p).read_text(encoding="utf-8", errors="replace") for p in paths.values()]
-        return subprocess.CompletedProcess(argv, code, *streams)
+        return subprocess.CompletedProcess(argv, int(code), *streams), float(seconds)
 
     def close(self) -> None:
         if self.server is not None:
@@ -200,11 +214,16 @@ def run_quickly(script: Script, output: Path, python: WarmPython) -> QuickRun:
     """Run the command as the manifest has it, in a process of its own."""
     before = checksums(ROOT / script.chapter)
     options = ("--quick", "--output_dir", str(output), "--run_name", "test")
-    done = python.run(script.argv(*options)[1:], output)
+    done, seconds = python.run(script.argv(*options)[1:], output)
     after = checksums(ROOT / script.chapter)
     folder = output / script.chapter / f"{Path(script.file).stem}-test"
     touched = sorted({name for name, _ in before.items() ^ after.items()})
-    return QuickRun(done.returncode, done.stdout, done.stderr, folder, touched)
+    return QuickRun(done.returncode, done.stdout, done.stderr, seconds, folder, touched)
+
+
+def children_seconds() -> float:
+    """CPU seconds of the processes that this one started and that have ended."""
+    return os.times().children_user + os.times().children_system
 
 
 def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
