@@ -301,6 +301,7 @@ def build_parser():
             "python chapter_01_tensor_autograd/checkpointing.py",
             "python chapter_01_tensor_autograd/checkpointing.py --depth 100 --width 512",
         ],
+        device=True,
     )
     add = parser.add_argument_group("the chain of layers").add_argument
     add("--depth", type=cli.positive_int, default=64, help="largest number of layers")

@@ -77,7 +77,9 @@ RECIPES = {
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_02_nn_basics_mlp/classify.py"
     parser = cli.make_parser(
-        __doc__, [f"{path} --dataset spiral", f"{path} --dataset digits --load"]
+        __doc__,
+        [f"{path} --dataset spiral", f"{path} --dataset digits --load"],
+        device=True,
     )
     add = parser.add_argument_group("data and training").add_argument
     add("--dataset", choices=list(RECIPES), default="spiral", help="what to classify")

@@ -52,7 +52,7 @@ BATCH = 64
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_02_nn_basics_mlp/exp_activations.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --epochs 40"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --epochs 40"], device=True)
     parser.set_defaults(threads=1)  # the matrices are too small for two
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, default=20, help="passes over the digits")
@@ -70,7 +70,7 @@ def make_model(name: str, depth: int, task: Task, seed: int) -> MLP:
         gain = 1.0 if layer is model.net[-1] else forward_gain(name)
         init.normal_(layer.weight, 0.0, gain / layer.in_features**0.5)
         init.zeros_(layer.bias)
-    return model
+    return model.to(task.train[0].device)
 
 
 @torch.no_grad()
@@ -232,7 +232,7 @@ def dead_figure(dead: dict[str, dict[str, np.ndarray]]) -> Any:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
         args.epochs, args.seeds = 1, 1
-    task = load_task("digits", None)
+    task = load_task("digits", None).to(run.device)
     seeds = [args.seed + s for s in range(args.seeds)]
     norms = {
         name: {

@@ -48,7 +48,7 @@ TOP = 4.0  # a loss above this, or one that is no number, is drawn at this heigh
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_02_nn_basics_mlp/exp_initialization.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --depth 30 --lr 0.01"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --depth 30 --lr 0.01"], device=True)
     parser.set_defaults(threads=1)  # the matrices are too small for two
     add = parser.add_argument_group("network and training").add_argument
     add("--depth", type=cli.positive_int, default=20, help="hidden layers")
@@ -68,7 +68,7 @@ def make_model(activation: str, scheme: str, depth: int, width: int, seed: int, 
         fan_in, _ = init.calculate_fan_in_and_fan_out(layer.weight)
         init.normal_(layer.weight, 0.0, math.sqrt(SCHEMES[scheme] / fan_in))
         init.zeros_(layer.bias)
-    return model
+    return model.to(task.train[0].device)
 
 
 def linear_layers(model: MLP) -> list[Linear]:
@@ -266,7 +266,7 @@ def result_tables(measured: dict, trained: dict) -> dict[str, Any]:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
         args.epochs, args.seeds = 1, 1
-    task = load_task("digits", None)
+    task = load_task("digits", None).to(run.device)
     measured = {name: measure_all(task, name, args) for name in ("relu", "tanh")}
     trained = train_all(task, args)
     metrics = {

@@ -297,7 +297,7 @@ def plot_folds(raw: RawTable, results: dict[str, list[dict]], score: str, folds:
 def build_parser() -> argparse.ArgumentParser:
     command = "python chapter_02_nn_basics_mlp/house_prices.py"
     examples = [command, f"{command} --dataset ames", f"{command} --csv my.csv --target price"]
-    parser = cli.make_parser(__doc__, examples=examples)
+    parser = cli.make_parser(__doc__, examples=examples, device=True, precision=True)
     parser.set_defaults(threads=1)  # the matrices are too small for two
     add = parser.add_argument_group("data").add_argument
     add("--dataset", choices=["diabetes", "ames"], default="diabetes", help="built-in table")

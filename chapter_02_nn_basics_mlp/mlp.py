@@ -70,7 +70,9 @@ LOG_EVERY = 10
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_02_nn_basics_mlp/mlp.py"
     parser = cli.make_parser(
-        __doc__, [f"{path} --mode standard", f"{path} --mode 2d_surface --load"]
+        __doc__,
+        [f"{path} --mode standard", f"{path} --mode 2d_surface --load"],
+        device=True,
     )
     parser.set_defaults(threads=1)  # the matrices are too small for two
     group = parser.add_argument_group("problem and network")

@@ -78,7 +78,7 @@ NAMES = {
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_03_optimization_regularization/exp_regularization.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --samples 500 --epochs 60"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --samples 500 --epochs 60"], device=True)
     parser.set_defaults(threads=1)  # the matrices are too small for two
     group = parser.add_argument_group("training")
     add = group.add_argument

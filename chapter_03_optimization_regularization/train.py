@@ -49,7 +49,9 @@ MODELS = {"cnn": small_cnn, "mlp": small_mlp}
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_03_optimization_regularization/train.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset fashion_mnist --epochs 5"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --dataset fashion_mnist --epochs 5"], device=True, precision=True
+    )
     parser.set_defaults(threads=1)  # the digits' convolutions are too small for two
     group = parser.add_argument_group("task")
     group.add_argument("--dataset", choices=["digits", "mnist", "fashion_mnist"], default="digits")

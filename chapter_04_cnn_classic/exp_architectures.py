@@ -39,7 +39,9 @@ MAX_EPOCHS = 60  # a small network learns no more after that many passes
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_architectures.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --seconds 120"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --dataset cifar10 --seconds 120"], device=True, precision=True
+    )
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--dataset", default="shapes", help="name, see python -m utils.datasets list"

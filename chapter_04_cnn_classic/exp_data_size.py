@@ -48,7 +48,7 @@ PLAIN, AUGMENTED = "without", "with"
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_data_size.py"
     longer = f"{path} --dataset shapes --augment flip,crop --steps 2500"
-    parser = cli.make_parser(__doc__, [path, longer])
+    parser = cli.make_parser(__doc__, [path, longer], device=True, precision=True)
     add = parser.add_argument_group("experiment").add_argument
     add("--dataset", default="digits", help="data set, as in `python -m utils.datasets list`")
     add("--sizes", type=cli.positive_int, nargs="+", default=SIZES, help="training pictures")

@@ -41,7 +41,7 @@ DEPTHS = (11, 13, 16, 19)
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_depth_vgg.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --seeds 3"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --seeds 3"], device=True, precision=True)
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--dataset", default="shapes", help="name, see python -m utils.datasets list"

@@ -122,7 +122,9 @@ def ladder(epochs: int) -> list[Rung]:
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_ladder.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --rungs relu,batchnorm --seeds 1"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --rungs relu,batchnorm --seeds 1"], device=True, precision=True
+    )
     group = parser.add_argument_group("ladder")
     group.add_argument(
         "--dataset", choices=["fashion_mnist", "mnist", "shapes"], default="fashion_mnist"

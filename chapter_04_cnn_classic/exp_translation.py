@@ -59,7 +59,9 @@ Case = tuple[str, str, int]  # network, training pictures, block of the permutat
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/exp_translation.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset fashion_mnist --margin 10"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --dataset fashion_mnist --margin 10"], device=True, precision=True
+    )
     add = parser.add_argument_group("experiment").add_argument
     add("--dataset", choices=DATASETS, default="digits", help="grey pictures on black")
     add("--pictures", type=cli.positive_int, default=2_000, help="of the train split, at most")

@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/inference.py"
     folder = "./chapter_04_cnn_classic/data/custom_imgs"
     examples = [f"{path} --img_path photo.jpg", f"{path} --img_dir {folder} --model_path {SHIPPED}"]
-    parser = cli.make_parser(__doc__, examples)
+    parser = cli.make_parser(__doc__, examples, device=True)
     group = parser.add_argument_group("what to classify")
     one_of = group.add_mutually_exclusive_group(required=True)
     one_of.add_argument("--img_path", type=cli.path, metavar="FILE", help="one picture")

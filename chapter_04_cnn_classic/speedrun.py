@@ -53,7 +53,9 @@ VIEWS = (1, 2, 6)  # of a test picture: itself, its mirror image, both shifted t
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/speedrun.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset shapes --budgets 4"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --dataset shapes --budgets 4"], precision=True
+    )
     group = parser.add_argument_group("speedrun")
     group.add_argument("--dataset", choices=["cifar10", "shapes"], default="cifar10")
     group.add_argument("--budgets", type=floats, default=[2, 4, 7], help="epochs of each training")

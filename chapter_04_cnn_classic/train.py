@@ -56,7 +56,7 @@ QUICK_ROWS = 600  # of each split
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_04_cnn_classic/train.py"
     examples = [f"{path} --dataset shapes", f"{path} --epochs 100 --batch_size 128 --lr 0.001"]
-    parser = cli.make_parser(__doc__, examples)
+    parser = cli.make_parser(__doc__, examples, device=True, precision=True)
     group = parser.add_argument_group("task")
     group.add_argument("--dataset", choices=datasets.names(), default="cifar10")
     group.add_argument("--model", choices=MODELS, default="simple_cnn", help="network")

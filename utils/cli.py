@@ -128,17 +128,25 @@ MOST_THREADS = 1024  # with many more the thread library ends the process, witho
 thread_count = int_from(0, MOST_THREADS)
 
 
-def make_parser(doc: str | None, examples: Sequence[str]) -> argparse.ArgumentParser:
-    """A parser with the shared options; `doc` is the script's docstring, shown by --help."""
+def make_parser(
+    doc: str | None, examples: Sequence[str], *, device: bool = False, precision: bool = False
+) -> argparse.ArgumentParser:
+    """A parser with the shared options; `doc` is the script's docstring, shown by --help.
+
+    `device` and `precision` offer the options of these names, in scripts that act on them only: an
+    option that changes nothing would be recorded in run.json as if it had.
+    """
     epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
     parser = _Parser(
         description=doc, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
     )
-    group = parser.add_argument_group("options of every script")
+    group = parser.add_argument_group("options that scripts share")
     add = group.add_argument
     add("--seed", type=seed, default=42, help="decides all randomness")
-    add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="processor")
-    add("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="numbers")
+    if device:
+        add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="processor")
+    if precision:
+        add("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="numbers")
     add("--threads", type=thread_count, default=0, help="CPU threads; 0: library default")
     help_text = "folder of the data sets (default: $DL_COURSE_DATA, else data/)"
     add("--data_dir", type=path, help=help_text)

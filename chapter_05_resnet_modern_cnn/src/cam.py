@@ -47,7 +47,7 @@ Places = dict[str, tuple[int, int]]  # by method: height and width of its maps
 def build_parser() -> argparse.ArgumentParser:
     path = f"python {shipped.CHAPTER}/src/cam.py"
     options = f"--model_path ./{shipped.SHIPPED} --image_path ./{shipped.EXAMPLE}"
-    parser = cli.make_parser(__doc__, [path, f"{path} {options}"])
+    parser = cli.make_parser(__doc__, [path, f"{path} {options}"], device=True)
     group = parser.add_argument_group("what to explain")
     help_text = "weights of model_train.py"
     group.add_argument("--model_path", type=cli.path, default=shipped.SHIPPED, help=help_text)

@@ -82,7 +82,12 @@ SWITCHES = tuple(dict.fromkeys(variant.switch for variant in VARIANTS))
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_ablations.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --epochs 20 --seeds 3"])
+    parser = cli.make_parser(
+        __doc__,
+        [path, f"{path} --dataset cifar10 --epochs 20 --seeds 3"],
+        device=True,
+        precision=True,
+    )
     group = parser.add_argument_group("comparison")
     group.add_argument("--dataset", choices=["cifar10", "shapes"], default="shapes")
     group.add_argument("--switches", nargs="+", choices=SWITCHES, default=list(SWITCHES))

@@ -51,7 +51,12 @@ KINDS = ("plainnet", "resnet")
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_degradation.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --epochs 40 --seeds 2"])
+    parser = cli.make_parser(
+        __doc__,
+        [path, f"{path} --dataset cifar10 --epochs 40 --seeds 2"],
+        device=True,
+        precision=True,
+    )
     group = parser.add_argument_group("comparison")
     group.add_argument("--dataset", choices=["cifar10", "shapes"], default="shapes")
     help_text = "layers with weights, 6 n + 2"

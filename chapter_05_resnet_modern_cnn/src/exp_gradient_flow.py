@@ -66,7 +66,7 @@ VARIANTS = (
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_gradient_flow.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --depth 110 --epochs 0"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --depth 110 --epochs 0"], device=True)
     group = parser.add_argument_group("comparison")
     group.add_argument("--depth", type=int, choices=CIFAR_DEPTHS, default=32)
     group.add_argument("--epochs", type=cli.non_negative_int, default=3, help="0: only the start")

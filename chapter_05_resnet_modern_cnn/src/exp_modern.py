@@ -68,7 +68,9 @@ BN_MOMENTUM = 0.1
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_modern.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --dataset cifar10 --seeds 2"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --dataset cifar10 --seeds 2"], device=True, precision=True
+    )
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--dataset", default="shapes", help="name, see python -m utils.datasets list"

@@ -45,7 +45,9 @@ DRAWS = 4  # random choices of blocks for each number of deleted ones
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_05_resnet_modern_cnn/src/exp_unravelled.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --weights RESNET.pth PLAINNET.pth"])
+    parser = cli.make_parser(
+        __doc__, [path, f"{path} --weights RESNET.pth PLAINNET.pth"], device=True
+    )
     group = parser.add_argument_group("networks")
     help_text = "trained networks, all on one data set (default: the shipped ones of `shapes`)"
     options = {"nargs": "+", "metavar": "FILE", "default": SHIPPED}

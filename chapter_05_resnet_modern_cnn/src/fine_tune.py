@@ -75,7 +75,9 @@ class Source:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = cli.make_parser(__doc__, [f"python {PATH} --embedded", f"python {PATH}"])
+    parser = cli.make_parser(
+        __doc__, [f"python {PATH} --embedded", f"python {PATH}"], device=True, precision=True
+    )
     group = parser.add_argument_group("transfer")
     help_text = "weights of model_train.py, or torchvision"
     group.add_argument("--source", default=SHIPPED, help=help_text)

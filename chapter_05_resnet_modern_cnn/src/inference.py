@@ -36,7 +36,7 @@ QUICK_PICTURES = 4
 def build_parser() -> argparse.ArgumentParser:
     path = f"python {shipped.CHAPTER}/src/inference.py"
     options = f"--model_path ./{shipped.SHIPPED} --image_path ./{shipped.EXAMPLE}"
-    parser = cli.make_parser(__doc__, [path, f"{path} {options}"])
+    parser = cli.make_parser(__doc__, [path, f"{path} {options}"], device=True)
     group = parser.add_argument_group("what to classify")
     help_text = "weights of model_train.py"
     group.add_argument("--model_path", type=cli.path, default=shipped.SHIPPED, help=help_text)

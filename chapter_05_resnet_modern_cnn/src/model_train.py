@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         f"{path} --epochs 100 --batch_size 64 --lr 0.1",
         f"{path} --dataset shapes --model_type compare",
     ]
-    parser = cli.make_parser(__doc__, examples)
+    parser = cli.make_parser(__doc__, examples, device=True, precision=True)
     group = parser.add_argument_group("task")
     group.add_argument("--dataset", choices=DATASETS, default="stl10")
     group.add_argument("--model_type", choices=list(TYPES), default="resnet")

@@ -18,7 +18,7 @@ def make_script(tmp_path, body=lambda args, run: None, free=("epochs", "wide")):
     script = tmp_path / "chapter_99_demo" / "demo.py"
 
     def main(*argv):
-        parser = cli.make_parser("Demo.", examples=["python demo.py"])
+        parser = cli.make_parser("Demo.", ["python demo.py"], device=True, precision=True)
         parser.add_argument("--epochs", type=cli.positive_int, default=3)
         parser.add_argument("--batch_size", type=cli.positive_int, default=64)
         parser.add_argument("--ema_decay", type=cli.fraction)
