@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from course.manifest import ROOT, load_chapters, read_toml
+from course.manifest import ROOT, load_chapters
+from utils.file_io_util import read_toml
 
 PLACE = re.compile(r"\{(\d+)\}")
 WORD = re.compile(r"[A-Za-z]{2,}")

@@ -16,7 +16,8 @@ import pytest
 from chapter_01_tensor_autograd.exercises.grading import within
 from course.check import check
 from course.chinese import chinese_of
-from course.manifest import ROOT, load_chapters, read_toml
+from course.manifest import ROOT, load_chapters
+from utils.file_io_util import read_toml
 
 TABLES = {
     chapter: read_toml(Path(__file__).parent / "exercise_mistakes" / f"{chapter.name[:10]}.toml")

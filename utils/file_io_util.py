@@ -12,6 +12,7 @@ import json
 import math
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,21 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"there is no file {path}.") from None
     except (ValueError, RecursionError) as error:  # bytes, syntax, a number or nesting too long
         raise UserError(f"{path} is not valid JSON: {error}.") from None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file. UserError names the file, and the line and column of a syntax error."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:  # the same parser, before it joined the standard library
+        import tomli as tomllib
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # a TOMLDecodeError or UnicodeDecodeError
+        raise UserError(f"{path.parent.name}/{path.name}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
 
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ from utils.file_io_util import (
     plain,
     read_json,
     read_jsonl,
+    read_toml,
     writable_folder,
     write_json,
 )
@@ -306,15 +307,6 @@ def chapter_folder(script: Path) -> Path:
 def is_main_process() -> bool:
     """Whether this is the process that writes: rank 0, or the only one."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file (tomllib came with Python 3.11)."""
-    try:
-        import tomllib
-    except ModuleNotFoundError:
-        import tomli as tomllib
-    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def environment() -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from course.chinese import PLACE, Chinese, as_patterns, chinese_of
-from course.manifest import ROOT, load_chapters, read_toml
+from course.manifest import ROOT, load_chapters
+from utils.file_io_util import read_toml
 
 OWN = ROOT / "course" / "messages.zh.toml"
 OUR_FILES = [
