@@ -5,7 +5,7 @@
     python -m course tour              run every chapter's quick scripts, a report with pictures
     python -m course check 1           grade your exercises of chapter 1 (--lang zh: in Chinese)
     python -m course verify            measure the shipped weights again
-    python -m course sync              regenerate the tables and numbers in the READMEs
+    python -m course sync              regenerate tables, numbers and code in READMEs and pages
 
 The same as the command `dl-course`. Exit codes: 0 all well; 1 something failed or is unsolved;
 2 wrong use; 130 Ctrl-C.
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--seconds", type=float, default=60.0, metavar="S", help=limit)
     verify = add("verify", run_verify, "measure the shipped weights again")
     verify.add_argument("number", type=int, nargs="?", metavar="N", help="only this chapter")
-    sync = add("sync", run_sync, "regenerate the marked blocks in the READMEs")
+    sync = add("sync", run_sync, "regenerate the marked blocks in READMEs and pages")
     sync.add_argument("--check", action="store_true", help="write nothing; exit 1 if any is stale")
     for command in (doctor, tour, verify):
         command.add_argument("--data_dir", type=path, help=data_help)

@@ -7,9 +7,10 @@ and a shorter table into the chapter's README.
 from pathlib import Path
 from typing import Any
 
-from course.blocks import markdown_table, show
 from course.card_words import in_chinese
+from course.document import relative
 from course.manifest import Chapter
+from course.tables import markdown_table, show
 from utils.errors import UserError
 
 HEADERS = {
@@ -37,10 +38,9 @@ def card_table(chapter: Chapter, language: str, beside: Path) -> str:
     """A row for each checkpoint; links are relative to the folder `beside`."""
     rows = []
     for name, path, content in _read(chapter):
-        link = path.relative_to(beside).as_posix()
         rows.append(
             [
-                f"[`{name}`]({link})",
+                f"[`{name}`]({relative(path, beside)})",
                 in_words(content.get("task", ""), language),
                 str(content["dataset"]),
                 f"{content.get('parameters') or parameter_count(content['state']):,}",

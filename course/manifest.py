@@ -10,14 +10,17 @@ here. A mistake in a manifest is reported with the file and the key, as a `Manif
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from utils.errors import UserError
+from utils.file_io_util import read_toml
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = re.compile(r"chapter_(\d\d)_[a-z0-9_]+")
+PAGE_FILE = re.compile(r"docs/\d\d_[a-z0-9_]+\.md")
 Entry = TypeVar("Entry")
 
 
@@ -75,6 +78,23 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Page:
+    """One page of a chapter: `docs/NN_idea.md` and its Chinese twin `docs/NN_idea.zh-CN.md`."""
+
+    file: str
+    title: str
+    title_zh: str
+    minutes: float  # to read it and do what it asks
+    needs: str  # what a reader must know, in plain words: links would depend on where they stand
+    needs_zh: str
+    first: bool = False  # on the first-reading path
+
+    def file_in(self, language: str) -> str:
+        """The file of the page in "en" or "zh", relative to the chapter."""
+        return self.file.removesuffix(".md") + ".zh-CN.md" if language == "zh" else self.file
+
+
+@dataclass(frozen=True)
 class Chapter:
     """A chapter folder with everything its manifest says."""
 
@@ -88,6 +108,7 @@ class Chapter:
     scripts: tuple[Script, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     gallery: tuple[Picture, ...] = ()
+    pages: tuple[Page, ...] = ()  # none: the README is the whole text
     folder: Path = Path()
 
     @property
@@ -114,39 +135,55 @@ def load_chapter(folder: Path) -> Chapter:
     """Read and check one manifest."""
     path = folder / "chapter.toml"
     where = f"{folder.name}/{path.name}"
-    facts = read_toml(path)
+    facts = _read(path)
     inner: dict[str, Any] = {"folder": folder}
-    kinds = {"scripts": Script, "checkpoints": Checkpoint, "gallery": Picture}
+    kinds = {"scripts": Script, "checkpoints": Checkpoint, "gallery": Picture, "pages": Page}
     for key, kind in kinds.items():
         inner[key] = tuple(_entries(kind, facts.pop(key, []), where, key, folder))
+    _check_pages(inner["pages"], where, folder)
     chapter = _build(Chapter, facts, where, inner)
     if int(FOLDER.fullmatch(folder.name)[1]) != chapter.number:
         raise ManifestError(f"{where}: key 'number' is {chapter.number}, but the folder differs.")
     return chapter
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file; a syntax error names the file, line and column."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:  # the same parser, before it joined the standard library
-        import tomli as tomllib
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # a TOMLDecodeError or UnicodeDecodeError
-        raise ManifestError(f"{path.parent.name}/{path.name}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {error.strerror}.") from None
-
-
 def read_entries(path: Path, key: str, kind: type[Entry]) -> list[Entry]:
     """The `[[key]]` tables of a TOML file as dataclasses (terms.toml, notation.toml)."""
     where = f"{path.parent.name}/{path.name}"
-    facts = read_toml(path)
+    facts = _read(path)
     entries = list(_entries(kind, facts.pop(key, []), where, key, path.parent))
     if facts:
         raise ManifestError(f"{where}: unknown key '{next(iter(facts))}'; expected [[{key}]].")
     return entries
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_toml(path)
+    except UserError as error:
+        raise ManifestError(str(error)) from None
+
+
+def _check_pages(pages: Sequence[Page], where: str, folder: Path) -> None:
+    """Files that are there, each once and in the order of their numbers; time; no links."""
+    for index, page in enumerate(pages, start=1):
+        place = f"{where}, [[pages]] number {index}"
+        if not PAGE_FILE.fullmatch(page.file):
+            raise ManifestError(
+                f"{place}: key 'file' must be like docs/01_idea.md (the English page; the Chinese "
+                f"one is found beside it), not {page.file!r}."
+            )
+        if not (folder / page.file).is_file():
+            raise ManifestError(f"{place}: key 'file': {page.file} does not exist.")
+        if index > 1 and page.file <= pages[index - 2].file:
+            before = pages[index - 2].file
+            raise ManifestError(f"{place}: {page.file} stands after {before}: order them by name.")
+        if not page.minutes:
+            raise ManifestError(f"{place}: key 'minutes' must be above 0.")
+        for key in ("title", "title_zh", "needs", "needs_zh"):
+            text = getattr(page, key)
+            if not text.strip() or "](" in text:
+                raise ManifestError(f"{place}: key '{key}' must be plain words, not {text!r}.")
 
 
 def _entries(kind: type[Entry], tables: Any, where: str, key: str, folder: Path) -> list[Entry]:

@@ -1,37 +1,48 @@
-"""Fills the marked blocks of the READMEs, so that no number in a text is typed by hand.
+"""Fills the marked blocks of READMEs and pages, so that no number in a text is typed by hand.
 
     <!-- results:activations -->      table "main" of results/activations.json (".other": another)
     <!-- /results -->                 (benchmarks/chapter_01 and chapter_NN_x/NAME: other folders)
     <!-- value:activations:metrics.relu.accuracy_mean:*100.1f -->97.1<!-- /value -->
+    <!-- code:optimizers/classic.py:Adam.rule -->        lines of the chapter's code: course.excerpt
+    <!-- pages -->          the list of pages on a front page; previous and next on a page
     <!-- scripts -->   <!-- checkpoints -->   <!-- glossary -->   <!-- notation -->    in chapters
     <!-- chapters -->  <!-- gallery -->                             in the top-level README
 
-Each block ends with its own closing marker. Inside code (fences, backticks) markers are left alone.
+Each block ends with its own closing marker. In a page (chapter_NN_x/docs/*.md) names and files are
+those of the chapter, links are relative to the page. Inside code (fences, backticks) markers are
+left alone.
 """
 
 import re
 from pathlib import Path
 
-from course.blocks import INLINE, RENDERERS, BlockError, Page
+from course.blocks import INLINE, RENDERERS
 from course.cards import cards
+from course.document import BlockError, Document
 from course.manifest import ROOT, load_chapters
 from utils.errors import UserError
 
 KINDS = "|".join(RENDERERS)
-BLOCK = re.compile(rf"<!-- ({KINDS})(?::(\S+))? -->(.*?)<!-- /\1 -->", re.DOTALL)
-MARKER = re.compile(rf"<!--\s*/?({KINDS})\b.*?-->")
-CODE = re.compile(
-    r"^(```+|~~~+).*?^\1[ \t]*$|(?<!`)(`+)(?!`)[^\n]+?(?<!`)\2(?!`)", re.DOTALL | re.M
+CODE = (
+    r"^(?P<fence>```+|~~~+).*?^(?P=fence)[ \t]*$|(?<!`)(?P<tick>`+)(?!`)[^\n]+?(?<!`)(?P=tick)(?!`)"
 )
+# What stands between the markers is replaced, whatever it is: a fence that a hand left open there
+# hides nothing. Only another marker cannot be in it: the closing one is then missing.
+BLOCK = (
+    rf"<!-- (?P<kind>{KINDS})(?::(?P<spec>\S+))? -->"
+    rf"(?:(?!<!--\s*/?(?:{KINDS})\b).)*<!-- /(?P=kind) -->"
+)
+MARKER = re.compile(rf"<!--\s*/?({KINDS})\b.*?-->")
+PART = re.compile(f"{CODE}|{BLOCK}", re.DOTALL | re.MULTILINE)  # code or block: what comes first
 
 
 def sync(root: Path = ROOT, check: bool = False) -> list[str]:
     """Rewrite what is stale (`check`: only name it); returns "README.md:12 results:NAME" lines."""
     chapters = load_chapters(root)
     stale = []
-    for file in readmes(root):
+    for file in documents(root):
         old = file.read_text(encoding="utf-8")
-        new, changes = fill(old, Page(root, file, chapters))
+        new, changes = fill(old, Document(root, file, chapters))
         stale += changes
         if changes and not check:
             file.write_text(new, encoding="utf-8", newline="\n")
@@ -46,42 +57,52 @@ def sync(root: Path = ROOT, check: bool = False) -> list[str]:
     return stale
 
 
-def readmes(root: Path) -> list[Path]:
-    """The READMEs of the root, the chapters and the other packages."""
-    folders = [root, *sorted(root.glob("chapter_*")), root / "utils", root / "benchmarks"]
-    return [file for folder in folders for file in sorted(folder.glob("README*.md"))]
+def documents(root: Path) -> list[Path]:
+    """The READMEs of the root, the chapters and the other packages, and the chapters' pages."""
+    folders = [root]
+    for chapter in sorted(root.glob("chapter_*")):
+        folders += [chapter, chapter / "docs"]
+    folders += [root / "utils", root / "benchmarks"]
+    return [
+        file
+        for folder in folders
+        for file in sorted(folder.glob("*.md" if folder.name == "docs" else "README*.md"))
+    ]
 
 
-def fill(text: str, page: Page) -> tuple[str, list[str]]:
+def fill(text: str, document: Document) -> tuple[str, list[str]]:
     """The text with every block rendered again, and the places that changed."""
-    name = page.file.relative_to(page.root).as_posix()
-    masked = CODE.sub(lambda match: "`" * len(match[0]), text)  # same length: spans stay valid
-    _reject_stray_markers(masked, text, name)
+    name = document.file.relative_to(document.root).as_posix()
+    _reject_stray_markers(text, name)
     changes: list[str] = []
-    pieces, position = [], 0
-    for match in BLOCK.finditer(masked):
-        old, place = text[slice(*match.span())], f"{name}:{_line(text, match.start())}"
-        new = _render(match[1], match[2] or "", place, page)
-        if new != old:
-            changes.append(f"{place} {match[1]}{':' + match[2] if match[2] else ''}")
-        pieces += [text[position : match.start()], new]
-        position = match.end()
-    return "".join([*pieces, text[position:]]), changes
+
+    def rendered(match: re.Match[str]) -> str:
+        if match["kind"] is None:  # code
+            return match[0]
+        marker = f"{match['kind']}:{match['spec']}" if match["spec"] else match["kind"]
+        place = f"{name}:{_line(text, match.start())}"
+        new = _render(marker, place, document)
+        if new != match[0]:
+            changes.append(f"{place} {marker}")
+        return new
+
+    return PART.sub(rendered, text), changes
 
 
-def _render(kind: str, spec: str, place: str, page: Page) -> str:
-    marker = f"{kind}:{spec}" if spec else kind
+def _render(marker: str, place: str, document: Document) -> str:
+    kind, _, spec = marker.partition(":")
     try:
-        content = RENDERERS[kind](page, spec)
+        content = RENDERERS[kind](document, spec)
     except BlockError as error:
         raise UserError(f"{place}: {marker}: {error}") from None
     gap = "" if kind in INLINE else "\n\n"  # a blank line, or GitHub shows no table
     return f"<!-- {marker} -->{gap}{content}{gap}<!-- /{kind} -->"
 
 
-def _reject_stray_markers(masked: str, text: str, name: str) -> None:
+def _reject_stray_markers(text: str, name: str) -> None:
     """A marker without its partner would silently never be filled."""
-    for match in MARKER.finditer(BLOCK.sub(lambda match: " " * len(match[0]), masked)):
+    rest = PART.sub(lambda match: " " * len(match[0]), text)  # same length: positions stay
+    for match in MARKER.finditer(rest):
         place = f"{name}:{_line(text, match.start())}"
         raise UserError(f"{place}: {match[0]} has no partner, or is written wrongly.")
 

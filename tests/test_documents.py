@@ -12,10 +12,10 @@ from urllib.parse import unquote
 import pytest
 
 from course.manifest import ROOT, load_chapters
-from course.sync import readmes, sync
+from course.sync import documents, sync
 
 CHAPTERS = load_chapters()
-READMES = readmes(ROOT)
+READMES = documents(ROOT)
 # Folders whose README exists in both languages: the top level and the chapters.
 BILINGUAL = [f for f in [ROOT, *(c.folder for c in CHAPTERS)] if list(f.glob("README*.md"))]
 LIMITS = {".png": 200 * 1024, ".svg": 500 * 1024, ".gif": 2 * 2**20}

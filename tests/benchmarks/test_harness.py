@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import __main__ as runner
 from benchmarks.harness import as_result, compare, in_turns, median_iqr, peak_bytes, row_of
-from course.blocks import show
+from course.tables import show
 from utils.errors import UserError
 
 MIB = 2**20

@@ -10,7 +10,7 @@ import pytest
 
 from chapter_02_nn_basics_mlp import house_prices as hp
 from chapter_02_nn_basics_mlp.tabular import TablePreparer, drop_columns, use_log
-from course.blocks import show
+from course.tables import show
 from utils.datasets import data_root
 from utils.datasets.tables import RawTable
 from utils.errors import UserError
