@@ -90,7 +90,7 @@ def adam_rows(seconds: float) -> list[Row]:
 def optimizer_rows(seconds: float) -> list[Row]:
     """Steps with given gradients. torch's `foreach=False` loops over the tensors as ours does."""
     from chapter_03_optimization_regularization import optimizers as ours
-    from chapter_03_optimization_regularization.optimizers_foreach import AdamForeach
+    from chapter_03_optimization_regularization.optimizers.foreach import AdamForeach
 
     theirs, mlp, small = torch.optim, mlp_weights(), many_small_weights()
     loop, lists = {"foreach": False, "fused": False}, {"foreach": True}
@@ -177,9 +177,8 @@ def bare_loop(model: nn.Module, x: Tensor, y: Tensor, measure: bool) -> None:
 
 def fit_rows(seconds: float) -> list[Row]:
     """The course's loop against hand-written ones on the digits CNN, batch 64, torch's Adam."""
-    from chapter_03_optimization_regularization.batches import Batches
-    from chapter_03_optimization_regularization.tasks import load_task, small_cnn
-    from chapter_03_optimization_regularization.training import classification_loss, fit
+    from chapter_03_optimization_regularization.experiments.tasks import load_task, small_cnn
+    from chapter_03_optimization_regularization.training import Batches, classification_loss, fit
 
     x, y = load_task("digits").train
     model, batches = small_cnn(), Batches(x, y, batch_size=64, shuffle=True)

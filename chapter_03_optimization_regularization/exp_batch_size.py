@@ -37,7 +37,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import optimizers
-from chapter_03_optimization_regularization.tasks import Task, load_task, small_mlp
+from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_mlp
 from utils import cli, plotting
 from utils.run import Run, table
 from utils.seed import generator

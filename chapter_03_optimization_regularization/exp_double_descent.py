@@ -31,12 +31,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chapter_03_optimization_regularization.label_noise import (
+from chapter_03_optimization_regularization.experiments.label_noise import (
     mean_target,
     noise_level,
     wrong_labels,
 )
-from chapter_03_optimization_regularization.tasks import Task, load_task
+from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
 from utils import cli, plotting
 from utils.run import Run, table
 from utils.seed import generator

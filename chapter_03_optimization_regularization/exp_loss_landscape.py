@@ -32,8 +32,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import loss_landscape as landscape
-from chapter_03_optimization_regularization.plain_stack import plain_stack, train
-from chapter_03_optimization_regularization.tasks import Examples, Task, accuracy, load_task
+from chapter_03_optimization_regularization.experiments.normalization.network import (
+    plain_stack,
+    train,
+)
+from chapter_03_optimization_regularization.experiments.tasks import (
+    Examples,
+    Task,
+    accuracy,
+    load_task,
+)
 from utils import cli, plotting
 from utils.run import Run, table
 

@@ -1,6 +1,6 @@
 """None, batch, layer, group, instance and RMS normalisation compared, and how BatchNorm breaks.
 
-All on the digits with a plain stack of 3x3 convolutions (plain_stack.py: six of them, Kaiming
+All on the digits with a plain stack of 3x3 convolutions (six of them, Kaiming
 weights), SGD with momentum 0.9 and a cosine schedule; all kinds start from the same weights and see
 the same batches.
 
@@ -34,11 +34,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from chapter_03_optimization_regularization import normalization_figures as figures
-from chapter_03_optimization_regularization import normalization_measure as look
-from chapter_03_optimization_regularization.normalization_results import collect, result_tables
-from chapter_03_optimization_regularization.plain_stack import PLAN, plain_stack, train
-from chapter_03_optimization_regularization.tasks import Task, accuracy, load_task
+from chapter_03_optimization_regularization.experiments.normalization import measure as look
+from chapter_03_optimization_regularization.experiments.normalization.network import (
+    PLAN,
+    plain_stack,
+    train,
+)
+from chapter_03_optimization_regularization.experiments.normalization.tables import (
+    collect,
+    result_tables,
+)
+from chapter_03_optimization_regularization.experiments.tasks import Task, accuracy, load_task
+from chapter_03_optimization_regularization.figures import normalization as figures
 from utils import cli
 from utils.run import Run
 

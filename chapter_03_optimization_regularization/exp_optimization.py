@@ -4,16 +4,16 @@ What you learn: what momentum and per-coordinate scaling do to the path, why the
 decides how long gradient descent takes, and how much of this is left on a network with mini-batch
 noise. One rule everywhere: each optimiser runs at its own best learning rate.
 
-1. Paths on Rosenbrock, Beale, an ill-conditioned quadratic and a saddle (optimization_surfaces.py).
-2. Steps against the condition number, with the theoretical rates (optimization_quadratics.py):
+1. Paths on Rosenbrock, Beale, an ill-conditioned quadratic and a saddle.
+2. Steps against the condition number, with the theoretical rates:
        gradient descent (kappa - 1) / (kappa + 1), heavy ball (sqrt kappa - 1) / (sqrt kappa + 1),
        Nesterov 1 - 1 / sqrt kappa
 3. The same quadratic with its eigenvectors along the axes and rotated.
-4. Digits with an MLP and a CNN (optimization_networks.py): a search for the learning rate on the
+4. Digits with an MLP and a CNN: a search for the learning rate on the
    validation split, then the loss over steps and over time with several seeds.
 
 The surfaces have no gradient noise and no held-out data: they show mechanisms, not which optimiser
-is best for a network.
+is best for a network. What is measured stands in experiments/optimization/.
 
     python chapter_03_optimization_regularization/exp_optimization.py       about 4 minutes, 2 cores
 
@@ -30,11 +30,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from chapter_03_optimization_regularization import optimization_figures as figures
-from chapter_03_optimization_regularization import optimization_networks as networks
-from chapter_03_optimization_regularization import optimization_quadratics as quadratics
-from chapter_03_optimization_regularization import optimization_surfaces as surfaces
-from chapter_03_optimization_regularization.optimization_choices import VECTOR_NAMES
+from chapter_03_optimization_regularization.experiments.optimization import (
+    networks,
+    quadratics,
+    surfaces,
+)
+from chapter_03_optimization_regularization.experiments.optimization.choices import VECTOR_NAMES
+from chapter_03_optimization_regularization.figures import optimization as figures
 from utils import cli
 from utils.run import Run, table
 

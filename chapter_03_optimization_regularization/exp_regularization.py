@@ -15,7 +15,7 @@ comparison: the same 250 examples with right labels, and all 1,197 of them in as
     python chapter_03_optimization_regularization/exp_regularization.py     about 2 minutes, 2 cores
 
 Papers: Arpit et al. 2017 (clean patterns are learnt before noise); Zhang et al. 2017 (networks can
-learn random labels); the methods' papers are named in regularization.py and mixing.py.
+learn random labels); the methods' papers are named in regularization/.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chapter_03_optimization_regularization import regularization_figures as figures
-from chapter_03_optimization_regularization.overfitting import (
+from chapter_03_optimization_regularization.experiments.regularization.training import (
     Method,
     NoisyData,
     Options,
@@ -38,7 +37,8 @@ from chapter_03_optimization_regularization.overfitting import (
     scores,
     train,
 )
-from chapter_03_optimization_regularization.tasks import Task, load_task
+from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
+from chapter_03_optimization_regularization.figures import regularization as figures
 from utils import cli
 from utils.run import Run, table
 

@@ -36,10 +36,15 @@ from torch import nn
 
 from chapter_02_nn_basics_mlp.model import MLP
 from chapter_03_optimization_regularization import optimizers, schedulers
-from chapter_03_optimization_regularization import schedules_figures as figures
-from chapter_03_optimization_regularization.batches import Batches
-from chapter_03_optimization_regularization.tasks import Task, accuracy, load_task, small_mlp
+from chapter_03_optimization_regularization.experiments.tasks import (
+    Task,
+    accuracy,
+    load_task,
+    small_mlp,
+)
+from chapter_03_optimization_regularization.figures import schedules as figures
 from chapter_03_optimization_regularization.training import (
+    Batches,
     History,
     TrainingError,
     classification_loss,

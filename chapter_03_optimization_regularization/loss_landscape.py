@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from chapter_03_optimization_regularization.batch_normalization import BatchNorm2d
+from chapter_03_optimization_regularization.normalization import BatchNorm2d
 from utils.seed import generator
 
 Direction = list[Tensor]

@@ -34,14 +34,15 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers
-from chapter_03_optimization_regularization.batches import Batches, at_least_one
-from chapter_03_optimization_regularization.tasks import Task, load_task, small_cnn
+from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_cnn
 from chapter_03_optimization_regularization.training import (
+    Batches,
     LossFunction,
     TrainingError,
     classification_loss,
     fit,
 )
+from chapter_03_optimization_regularization.training.batches import at_least_one
 from utils import cli, plotting
 from utils.errors import UserError
 from utils.modes import training

@@ -24,10 +24,15 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers, schedulers
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.experiments.tasks import (
+    Task,
+    load_task,
+    small_cnn,
+    small_mlp,
+)
 from chapter_03_optimization_regularization.regularization import EMA, EarlyStopping
-from chapter_03_optimization_regularization.tasks import Task, load_task, small_cnn, small_mlp
 from chapter_03_optimization_regularization.training import (
+    Batches,
     History,
     classification_loss,
     evaluate,

@@ -33,10 +33,19 @@ import torch
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import normalization, optimizers, schedulers
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.experiments.tasks import (
+    accuracy,
+    load_task,
+    small_cnn,
+    small_mlp,
+)
 from chapter_03_optimization_regularization.regularization import EMA
-from chapter_03_optimization_regularization.tasks import accuracy, load_task, small_cnn, small_mlp
-from chapter_03_optimization_regularization.training import classification_loss, evaluate, fit
+from chapter_03_optimization_regularization.training import (
+    Batches,
+    classification_loss,
+    evaluate,
+    fit,
+)
 from utils import plotting
 from utils.seed import seed_everything
 

@@ -32,7 +32,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from chapter_03_optimization_regularization.mixing import cutmix, mixup
+from chapter_03_optimization_regularization.regularization import cutmix, mixup
 from chapter_04_cnn_classic.augmentation_color import ColorJitter
 from chapter_04_cnn_classic.augmentation_geometry import (
     Cutout,

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chapter_03_optimization_regularization.batches import Batches
-from chapter_03_optimization_regularization.mixing import cutmix_transform, mixup_transform
+from chapter_03_optimization_regularization.regularization import cutmix_transform, mixup_transform
+from chapter_03_optimization_regularization.training import Batches
 from chapter_04_cnn_classic import augmentation
 from utils import datasets
 from utils.datasets.images import DRAWN, spread

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from chapter_03_optimization_regularization import schedulers
-from chapter_03_optimization_regularization.optimization_choices import MuonWithAdamW
+from chapter_03_optimization_regularization.optimizers.muon import MuonWithAdamW
 from chapter_03_optimization_regularization.regularization import EMA
 from chapter_03_optimization_regularization.training import History, classification_loss, fit
 from chapter_04_cnn_classic.augmentation import build

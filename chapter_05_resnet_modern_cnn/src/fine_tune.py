@@ -36,9 +36,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from chapter_03_optimization_regularization.batches import Batches
 from chapter_03_optimization_regularization.schedulers import OneCycleLR
-from chapter_03_optimization_regularization.training import classification_loss, fit
+from chapter_03_optimization_regularization.training import Batches, classification_loss, fit
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.exp_data_size import repeated
 from chapter_04_cnn_classic.image_tasks import ImageTask, train_batches

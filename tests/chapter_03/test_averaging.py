@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import swa_utils
 
 from chapter_03_optimization_regularization import normalization
-from chapter_03_optimization_regularization.averaging import EMA, SWA, update_bn
+from chapter_03_optimization_regularization.regularization import EMA, SWA, update_bn
 
 
 @pytest.fixture(autouse=True)

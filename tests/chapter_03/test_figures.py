@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from chapter_03_optimization_regularization import figures, lr_finder
-from chapter_03_optimization_regularization import optimization_figures as shown
-from chapter_03_optimization_regularization import schedules_figures as schedules
-from chapter_03_optimization_regularization.optimization_choices import FAMILIES, NAMES
-from chapter_03_optimization_regularization.optimization_networks import Outcome
+from chapter_03_optimization_regularization import lr_finder
+from chapter_03_optimization_regularization.experiments.optimization.choices import FAMILIES, NAMES
+from chapter_03_optimization_regularization.experiments.optimization.networks import Outcome
+from chapter_03_optimization_regularization.figures import optimization as shown
+from chapter_03_optimization_regularization.figures import schedules
+from chapter_03_optimization_regularization.figures import text_optimisation as figures
 
 
 def drawn(ax) -> list:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chapter_03_optimization_regularization import mixing
+from chapter_03_optimization_regularization.regularization import mixing
 from utils.seed import generator
 
 

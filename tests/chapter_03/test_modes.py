@@ -6,16 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from chapter_03_optimization_regularization import (
-    averaging,
-    batch_normalization,
-    lr_finder,
-    overfitting,
-    tasks,
+from chapter_03_optimization_regularization import lr_finder
+from chapter_03_optimization_regularization.experiments import tasks
+from chapter_03_optimization_regularization.experiments.regularization import (
+    training as overfitting,
 )
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.normalization import batch as batch_normalization
 from chapter_03_optimization_regularization.optimizers import SGD
-from chapter_03_optimization_regularization.training import classification_loss, evaluate, fit
+from chapter_03_optimization_regularization.regularization import averaging
+from chapter_03_optimization_regularization.training import (
+    Batches,
+    classification_loss,
+    evaluate,
+    fit,
+)
 from utils.model_summary import summary
 
 LOSS = classification_loss()

@@ -9,11 +9,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from chapter_03_optimization_regularization import averaging, loss_landscape, lr_finder, mixing
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization import loss_landscape, lr_finder
 from chapter_03_optimization_regularization.lr_finder import RangeTest, range_test
 from chapter_03_optimization_regularization.optimizers import SGD
-from chapter_03_optimization_regularization.training import classification_loss, evaluate, fit
+from chapter_03_optimization_regularization.regularization import averaging, mixing
+from chapter_03_optimization_regularization.training import (
+    Batches,
+    classification_loss,
+    evaluate,
+    fit,
+)
 from utils import cli
 from utils.seed import generator
 
@@ -147,7 +152,7 @@ def test_processes_that_cannot_share_a_batch_are_an_error():
 
 def test_means_of_processes_of_which_one_saw_no_row(monkeypatch):
     """It has no names of sums either; the mean is that of the other's rows."""
-    from chapter_03_optimization_regularization import evaluation
+    from chapter_03_optimization_regularization.training import evaluation
 
     class Two:
         num_processes = 2

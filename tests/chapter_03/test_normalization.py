@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 from torch.optim import swa_utils
 
 from chapter_03_optimization_regularization import normalization as ours
-from chapter_03_optimization_regularization import normalization_functions as functions
+from chapter_03_optimization_regularization.normalization import functions
 
 TOLERANCE = {
     torch.float64: {"rtol": 1e-7, "atol": 1e-11},

@@ -12,10 +12,13 @@ from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import exp_loss_landscape, exp_normalization
 from chapter_03_optimization_regularization import loss_landscape as landscape
-from chapter_03_optimization_regularization import normalization_measure as look
+from chapter_03_optimization_regularization.experiments.normalization import measure as look
+from chapter_03_optimization_regularization.experiments.normalization.network import (
+    plain_stack,
+    train,
+)
+from chapter_03_optimization_regularization.experiments.tasks import Task, accuracy
 from chapter_03_optimization_regularization.normalization import BatchNorm2d, GroupNorm
-from chapter_03_optimization_regularization.plain_stack import plain_stack, train
-from chapter_03_optimization_regularization.tasks import Task, accuracy
 from utils.seed import generator
 
 

@@ -11,11 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import exp_optimization as script
-from chapter_03_optimization_regularization import optimization_choices as choices
-from chapter_03_optimization_regularization import optimization_networks as networks
-from chapter_03_optimization_regularization import optimization_quadratics as quadratics
-from chapter_03_optimization_regularization import optimization_surfaces as surfaces
-from chapter_03_optimization_regularization.tasks import load_task, small_cnn, small_mlp
+from chapter_03_optimization_regularization.experiments.optimization import (
+    choices,
+    networks,
+    quadratics,
+    surfaces,
+)
+from chapter_03_optimization_regularization.experiments.tasks import load_task, small_cnn, small_mlp
 from utils.file_io_util import read_json
 
 SURFACES = list(surfaces.SURFACES.values())

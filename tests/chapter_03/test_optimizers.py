@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers as ours
-from chapter_03_optimization_regularization.optimizers_foreach import AdamForeach
+from chapter_03_optimization_regularization.optimizers.foreach import AdamForeach
 
 STEPS = 200
 TOLERANCE = 1e-10  # measured: 0 to 1e-13; the course promises 1e-6

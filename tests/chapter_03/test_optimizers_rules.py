@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers as ours
-from chapter_03_optimization_regularization.optimizers_variants import newton_schulz, rectification
+from chapter_03_optimization_regularization.optimizers.muon import newton_schulz
+from chapter_03_optimization_regularization.optimizers.variants import rectification
 
 NAMES = ours.__all__
 

@@ -9,14 +9,21 @@ import torch
 
 from chapter_03_optimization_regularization import exp_double_descent as descent
 from chapter_03_optimization_regularization import exp_regularization as script
-from chapter_03_optimization_regularization import overfitting
-from chapter_03_optimization_regularization.label_noise import (
+from chapter_03_optimization_regularization.experiments.label_noise import (
     mean_target,
     noise_level,
     wrong_labels,
 )
-from chapter_03_optimization_regularization.overfitting import Method, Options, noisy_data, train
-from chapter_03_optimization_regularization.tasks import load_task
+from chapter_03_optimization_regularization.experiments.regularization import (
+    training as overfitting,
+)
+from chapter_03_optimization_regularization.experiments.regularization.training import (
+    Method,
+    Options,
+    noisy_data,
+    train,
+)
+from chapter_03_optimization_regularization.experiments.tasks import load_task
 from utils.seed import generator
 
 TINY = Options(hidden=16, epochs=2)

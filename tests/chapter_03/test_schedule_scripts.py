@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import exp_batch_size as batch_size
 from chapter_03_optimization_regularization import exp_schedules as schedules
-from chapter_03_optimization_regularization.tasks import load_task
+from chapter_03_optimization_regularization.experiments.tasks import load_task
 from utils.errors import UserError
 from utils.seed import generator
 

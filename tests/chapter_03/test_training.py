@@ -12,19 +12,20 @@ import pytest
 import torch
 from torch import nn
 
-from chapter_03_optimization_regularization import training, training_state
-from chapter_03_optimization_regularization import training_versions as versions
-from chapter_03_optimization_regularization.batches import Batches
 from chapter_03_optimization_regularization.optimizers import SGD, AdamW
 from chapter_03_optimization_regularization.regularization import EMA, EarlyStopping, mixup
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup, ReduceLROnPlateau
 from chapter_03_optimization_regularization.training import (
+    Batches,
     TrainingError,
     classification_loss,
     evaluate,
     fit,
+    loop,
     make_accelerator,
+    versions,
 )
+from chapter_03_optimization_regularization.training import state as training_state
 from utils.checkpoint import CheckpointError, load_checkpoint
 from utils.cli import UserError
 from utils.file_io_util import read_jsonl
@@ -276,13 +277,13 @@ def test_a_late_look_at_the_loss_still_names_the_step(monkeypatch):
         loss, metrics = loss_fn(model, batch)
         return (loss * float("inf") if calls >= 5 else loss), metrics
 
-    original = training._Loop.__post_init__
+    original = loop._Loop.__post_init__
 
     def lazy(self):
         original(self)
         self.check_every = 100
 
-    monkeypatch.setattr(training._Loop, "__post_init__", lazy)
+    monkeypatch.setattr(loop._Loop, "__post_init__", lazy)
     model = network()
     with pytest.raises(TrainingError) as caught:
         fit(model, bad, SGD(model.parameters(), lr=0.1), batches(), epochs=3)

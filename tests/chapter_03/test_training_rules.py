@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import schedulers
-from chapter_03_optimization_regularization.batches import Batches
 from chapter_03_optimization_regularization.optimizers import SGD, AdamW
 from chapter_03_optimization_regularization.regularization import EMA, EarlyStopping
 from chapter_03_optimization_regularization.training import (
+    Batches,
     History,
     classification_loss,
     evaluate,

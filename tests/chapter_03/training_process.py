@@ -22,13 +22,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from chapter_03_optimization_regularization import training_state
-from chapter_03_optimization_regularization.batches import Batches
+from chapter_03_optimization_regularization.experiments.tasks import load_task
 from chapter_03_optimization_regularization.optimizers import AdamW
 from chapter_03_optimization_regularization.regularization import EMA
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
-from chapter_03_optimization_regularization.tasks import load_task
-from chapter_03_optimization_regularization.training import classification_loss, fit
+from chapter_03_optimization_regularization.training import Batches, classification_loss, fit
+from chapter_03_optimization_regularization.training import state as training_state
 from utils.file_io_util import write_json
 from utils.seed import seed_everything
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from chapter_03_optimization_regularization.averaging import update_bn
+from chapter_03_optimization_regularization.regularization import update_bn
 from chapter_03_optimization_regularization.training import classification_loss, fit
 from chapter_04_cnn_classic.image_tasks import ImageTask
 from chapter_04_cnn_classic.layers import use_course_layers
