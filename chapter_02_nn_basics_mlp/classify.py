@@ -36,10 +36,11 @@ from torch import Tensor, nn
 from chapter_02_nn_basics_mlp import classify_figures as figures
 from chapter_02_nn_basics_mlp.classify_data import Task, load_task
 from chapter_02_nn_basics_mlp.losses import CrossEntropyLoss
-from chapter_02_nn_basics_mlp.model import MLP, parameter_count
+from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli
 from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.device import set_threads
+from utils.model_summary import parameter_count
 from utils.modes import evaluating
 from utils.run import Run, table
 

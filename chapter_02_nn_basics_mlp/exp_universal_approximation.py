@@ -37,9 +37,10 @@ from torch import Tensor, nn
 
 from chapter_02_nn_basics_mlp.layers import Linear, ReLU, Sequential, Sigmoid
 from chapter_02_nn_basics_mlp.losses import MSELoss
-from chapter_02_nn_basics_mlp.model import MLP, parameter_count
+from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli, plotting
 from utils.datasets.toy import CURVE_RANGE, true_curve
+from utils.model_summary import parameter_count
 from utils.run import Run, table
 
 STEEPNESS = 20.0  # k h: how much steeper than a cell the sigmoid steps are

@@ -20,6 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from chapter_02_nn_basics_mlp import layers
+from utils.model_summary import parameter_count
+
+__all__ = ["ACTIVATIONS", "MLP", "SinFeatures", "Sine", "parameter_count"]
 
 
 class Sine(nn.Module):
@@ -90,8 +93,3 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Numbers that training changes."""
-    return sum(p.numel() for p in model.parameters())

@@ -40,6 +40,7 @@ from chapter_03_optimization_regularization.training import (
 )
 from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state
+from utils.model_summary import parameter_count
 from utils.run import Run, table
 
 OPTIMIZERS = {
@@ -215,7 +216,7 @@ def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories:
         dataset=task.name,
         metrics={"test_accuracy": rows[0]["test"]},
         task=f"classification into {len(task.classes)} classes",
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameter_count(model),
     )
     run.save_figure(curves_figure(histories, task), f"train_{task.name}")
     shown = {"val accuracy (%)": metrics["val_mean"], "test accuracy (%)": metrics["test_mean"]}

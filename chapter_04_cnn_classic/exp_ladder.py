@@ -35,6 +35,7 @@ from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
+from utils.model_summary import parameter_count
 from utils.run import Run, over_seeds, table
 
 WIDTHS = (16, 48, 128)
@@ -202,7 +203,7 @@ def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> d
         "val": 100 * history.best["val_accuracy"],
         "test": recipes.accuracy(model, task, device=run.device),
         "seconds": history.seconds,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameter_count(model),
     }
 
 

@@ -31,7 +31,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chapter_02_nn_basics_mlp.model import parameter_count
 from chapter_04_cnn_classic import translation_figures as figures
 from chapter_04_cnn_classic.image_tasks import ImageTask, load_task
 from chapter_04_cnn_classic.recipe import Recipe, predict, train
@@ -43,6 +42,7 @@ from chapter_04_cnn_classic.translation_networks import (
     permuted,
 )
 from utils import cli
+from utils.model_summary import parameter_count
 from utils.run import Run, table
 
 DATASETS = ("digits", "mnist", "fashion_mnist")  # grey, on black: the canvas goes on seamlessly

@@ -45,6 +45,7 @@ from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.device import pick_precision
 from utils.errors import UserError
+from utils.model_summary import parameter_count
 from utils.run import Run, cells, table
 
 TARGET = 92.0  # per cent, of the extrapolation
@@ -150,7 +151,7 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
         "rate": rate(settings, task, result["seconds_training"], args.use_val),
         "split": split,
         "precision": precision,
-        "parameters": count(SpeedNet(settings.widths, len(task.classes))),
+        "parameters": parameter_count(SpeedNet(settings.widths, len(task.classes))),
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))
@@ -176,11 +177,6 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
         "seconds": metrics["longest"]["seconds"],
     }
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_ladder.py")
-
-
-def count(model: SpeedNet) -> int:
-    """Parameters, the fixed first layer's included."""
-    return sum(p.numel() for p in model.parameters())
 
 
 def means(runs: list[dict[str, float]]) -> dict[str, float]:

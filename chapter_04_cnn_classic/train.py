@@ -39,6 +39,7 @@ from chapter_04_cnn_classic.model import MODELS, build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe, augmentations
 from utils import cli, datasets
 from utils.errors import UserError
+from utils.model_summary import parameter_count
 from utils.run import Run, table
 
 SHIPPED = ("cifar10", "simple_cnn")  # the network of results/best_model.pth
@@ -185,7 +186,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
         "baseline": majority_accuracy(task)["test"],
         "by_class": dict(zip(task.classes, train_figures.recall(confusion), strict=True)),
         "recipe": recipe.as_dict(),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameter_count(model),
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

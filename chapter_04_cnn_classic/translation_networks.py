@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chapter_02_nn_basics_mlp.model import MLP, parameter_count
+from chapter_02_nn_basics_mlp.model import MLP
 from chapter_04_cnn_classic.image_tasks import ImageTask
+from utils.model_summary import parameter_count
 from utils.seed import generator
 
 WIDTHS = (8, 16, 32)

@@ -152,7 +152,7 @@ def _layers(model: nn.Module) -> dict[nn.Module, Layer]:
     layers = {}
     for name, module in model.named_modules():  # each module once, even if it is shared
         level = name.count(".") + 1 if name else 0
-        parameters = sum(p.numel() for p in module.parameters())
+        parameters = parameter_count(module)
         layers[module] = Layer(name, type(module).__name__, level, parameters, [])
     return layers
 
@@ -282,6 +282,11 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata  # not data_ptr(): that is 0 for every meta tensor
 
 
+def parameter_count(model: nn.Module, trainable: bool = False) -> int:
+    """How many numbers the parameters hold; `trainable`: only those that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+
+
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
@@ -299,8 +304,8 @@ def _totals(model, layers: list[Layer], inputs: list[Tensor], depth: int) -> Mod
     trainable = [p for p in model.parameters() if p.requires_grad]
     return ModelSummary(
         layers=layers,
-        parameters=sum(p.numel() for p in model.parameters()),
-        trainable=sum(p.numel() for p in trainable),
+        parameters=parameter_count(model),
+        trainable=parameter_count(model, trainable=True),
         parameter_bytes=sum(map(_bytes, model.parameters())),
         gradient_bytes=sum(map(_bytes, trainable)),
         buffer_bytes=sum(map(_bytes, model.buffers())),

@@ -43,6 +43,7 @@ from chapter_05_resnet_modern_cnn.src.model_train import (
     train_and_judge,
 )
 from utils import cli
+from utils.model_summary import parameter_count
 from utils.run import Run, cells, over_seeds, table
 
 SHAPES_PICTURES = 4000  # of the training split, by default
@@ -137,7 +138,7 @@ def train_one(
     )
     label = f"{variant.title}, seed {seed}"
     row = train_and_judge(model, task, recipe, seed, args, run, label)
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = parameter_count(model)
     return {"parameters": parameters} | row
 
 

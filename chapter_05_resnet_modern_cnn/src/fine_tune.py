@@ -49,6 +49,7 @@ from chapter_05_resnet_modern_cnn.src.model_train import build_network, facts_of
 from utils import cli
 from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
+from utils.model_summary import parameter_count
 from utils.run import Run, cells, over_seeds, table
 
 PATH = "chapter_05_resnet_modern_cnn/src/fine_tune.py"
@@ -230,7 +231,7 @@ def train_one(
     return {
         "test": recipes.accuracy(model, task, **where),
         "train_loss": found["loss"],
-        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trained": parameter_count(model, trainable=True),
         "seconds": seconds,
     }
 

@@ -36,6 +36,7 @@ from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_t
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
 from utils.checkpoint import load_checkpoint, load_state
+from utils.model_summary import parameter_count
 from utils.modes import training
 from utils.run import Run, cells, over_seeds, table
 
@@ -252,7 +253,7 @@ def report(
     metrics = {
         "networks": {kind: over_seeds(rows) for kind, rows in results.items()},
         "runs": results,
-        "parameters": {k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
+        "parameters": {k: parameter_count(m) for k, m in models.items()},
         "chance": 100 / len(task.classes),
         "precision": run.convolution_precision,
         "baselines": {
@@ -289,7 +290,7 @@ def save_weights(
         dataset=task.name,
         metrics={"val_accuracy": row["val"], "test_accuracy": row["test"]},
         task=f"classification into {len(task.classes)} classes",
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameter_count(model),
         seconds=row["seconds"],
         **facts_of(task),
     )

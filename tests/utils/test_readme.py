@@ -19,7 +19,7 @@ PUBLIC = {
     "utils.device": "autocast pick_device set_threads synchronize",
     "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes new_folder plain "
     "read_json read_jsonl writable_folder write_json",
-    "utils.model_summary": "summary",
+    "utils.model_summary": "parameter_count summary",
     "utils.modes": "evaluating frozen_modules kept_modes train_except training",
     "utils.pictures": "Picture UnreadablePicture read_picture",
     "utils.plotting": "COLORS band confusion_matrix figure_to_array literal look save_figure "
