@@ -25,7 +25,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
 
-from utils.run import table
+from utils.results import table
 
 SMALLEST_PEAK = 64 * 1024  # bytes; below, Python's own objects hide what the arrays take
 MIB = 2**20

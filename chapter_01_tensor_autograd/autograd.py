@@ -27,7 +27,8 @@ from chapter_01_tensor_autograd.tensor import Tensor, no_grad
 from chapter_01_tensor_autograd.value import Value
 from utils import cli, plotting
 from utils.errors import confirm
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 # What the vector-Jacobian product of an operation computes; g is dL/d(output), y the output.
 VJP_FORMULAS = {

@@ -40,7 +40,8 @@ from chapter_01_tensor_autograd.checkpointing_figures import depth_figure, lengt
 from utils import cli
 from utils.device import synchronize
 from utils.errors import confirm
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 
 class CheckpointFunction(torch.autograd.Function):

@@ -37,7 +37,8 @@ from torch.autograd.gradcheck import GradcheckError
 
 from utils import cli, plotting
 from utils.errors import confirm
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 
 class Swish(torch.autograd.Function):

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from utils import cli, plotting
 from utils.errors import confirm
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 # name, what is done to x of shape (2, 3, 4) with strides (12, 4, 1)
 OPERATIONS: list[tuple[str, Callable[[Tensor], Tensor]]] = [

@@ -28,7 +28,8 @@ from chapter_01_tensor_autograd.graph import topological_order
 from chapter_01_tensor_autograd.tensor import Tensor
 from utils import cli, plotting
 from utils.errors import confirm
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 # Fill colours by kind of node.
 FILL = {"parameter": "#CFE4F2", "operation": "#F4F4F4", "result": "#FBD9BF"}

@@ -35,7 +35,8 @@ import numpy as np
 from chapter_01_tensor_autograd.tensor import Tensor, grad
 from utils import cli, plotting
 from utils.errors import confirm
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 HIDDEN = 256  # width of the network whose Jacobian is measured
 

@@ -39,7 +39,8 @@ from utils import cli, datasets
 from utils.checkpoint import CheckpointError, load_checkpoint
 from utils.cli import UserError
 from utils.datasets import ImageData, Split
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 # What --hidden, --epochs and --batch_size are if they are not given.
 DEFAULTS = {

@@ -35,7 +35,8 @@ import torch.nn.functional as F
 from chapter_01_tensor_autograd.tensor import Tensor
 from utils import cli, datasets, plotting
 from utils.cli import UserError
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

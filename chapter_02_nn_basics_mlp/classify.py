@@ -42,7 +42,8 @@ from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.device import set_threads
 from utils.model_summary import parameter_count
 from utils.modes import evaluating
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 FOLDER = Path(__file__).parent
 # Published accuracies beside ours, per cent. People: Fashion-MNIST README.
@@ -330,6 +331,7 @@ def save(run: Run, task: Task, model: MLP, metrics: dict[str, Any]) -> None:
         f"{task.name}.pth",
         {key: value.cpu() for key, value in model.state_dict().items()},
         architecture=model.architecture,
+        folder="models",
         dataset=task.name,
         metrics={"test_accuracy": metrics["accuracy_all"][0]},
         task=f"classification into {len(task.classes)} classes",

@@ -40,7 +40,8 @@ from chapter_02_nn_basics_mlp.layers import Linear
 from chapter_02_nn_basics_mlp.losses import CrossEntropyLoss
 from chapter_02_nn_basics_mlp.model import ACTIVATIONS, MLP
 from utils import cli, plotting
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 NAMES = [name for name in ACTIVATIONS if name != "sin"]
 GRADIENT_DEPTHS = (2, 5, 10, 20, 30)

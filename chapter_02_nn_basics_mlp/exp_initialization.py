@@ -37,7 +37,8 @@ from chapter_02_nn_basics_mlp.layers import Linear
 from chapter_02_nn_basics_mlp.losses import CrossEntropyLoss
 from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli, plotting
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 # name -> n_in Var(w), the factor that the layer's sum applies
 SCHEMES = {"zero": 0.0, "too small": 0.5, "Xavier": 1.0, "Kaiming": 2.0, "too large": 4.0}

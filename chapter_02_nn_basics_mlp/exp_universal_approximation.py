@@ -41,7 +41,8 @@ from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli, plotting
 from utils.datasets.toy import CURVE_RANGE, true_curve
 from utils.model_summary import parameter_count
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 STEEPNESS = 20.0  # k h: how much steeper than a cell the sigmoid steps are
 BUMPS = (4, 8, 16, 32, 64, 128, 256)

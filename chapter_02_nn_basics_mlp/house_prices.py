@@ -48,7 +48,8 @@ from utils.cli import UserError
 from utils.datasets import data_root
 from utils.datasets.tables import RawTable, load_table, read_csv
 from utils.modes import evaluating
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import seed_everything
 
 if TYPE_CHECKING:

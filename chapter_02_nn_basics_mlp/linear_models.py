@@ -34,7 +34,8 @@ from chapter_02_nn_basics_mlp.linear_models_figures import plot_coefficients, pl
 from chapter_02_nn_basics_mlp.tabular import deviation, is_constant
 from utils import cli
 from utils.datasets.tables import TableData, load_table
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 Array = np.ndarray
 

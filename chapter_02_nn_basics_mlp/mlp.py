@@ -231,6 +231,7 @@ def save(run: Run, problem: Problem, fits: dict[tuple[str, int], Fit], metrics: 
         f"{problem.mode}.pth",
         {name: value.cpu() for name, value in models.state_dict().items()},
         architecture={"mode": problem.mode, "models": described},
+        folder="models",
         dataset=f"utils.datasets.toy, {problem.mode}",
         metrics=sizes,
         task=f"regression, mlp.py --mode {problem.mode}: {len(models)} networks",

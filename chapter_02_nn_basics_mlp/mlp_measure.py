@@ -12,7 +12,7 @@ from chapter_02_nn_basics_mlp.mlp_data import Problem, rmse
 from chapter_02_nn_basics_mlp.noise_floor import Floor, noise_floor, smooth
 from utils import cli
 from utils.model_summary import parameter_count
-from utils.run import table
+from utils.results import table
 
 
 @dataclass

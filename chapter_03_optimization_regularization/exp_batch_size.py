@@ -39,7 +39,8 @@ from torch.nn import functional as F
 from chapter_03_optimization_regularization import optimizers
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_mlp
 from utils import cli, plotting
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import generator
 
 BATCH_SIZES = [2**k for k in range(2, 11)]

@@ -38,7 +38,8 @@ from chapter_03_optimization_regularization.experiments.label_noise import (
 )
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
 from utils import cli, plotting
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import generator
 
 CLASSES = 10

@@ -43,7 +43,8 @@ from chapter_03_optimization_regularization.experiments.tasks import (
     load_task,
 )
 from utils import cli, plotting
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 # name -> (normalisation, training mode while looking, English title, Chinese title)
 VIEWS = {

@@ -38,7 +38,8 @@ from chapter_03_optimization_regularization.experiments.optimization import (
 from chapter_03_optimization_regularization.experiments.optimization.choices import VECTOR_NAMES
 from chapter_03_optimization_regularization.figures import optimization as figures
 from utils import cli
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 TOLERANCE = 1e-6  # of the distance, against the condition number
 DIMENSION = 50

@@ -40,7 +40,8 @@ from chapter_03_optimization_regularization.experiments.regularization.training 
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
 from chapter_03_optimization_regularization.figures import regularization as figures
 from utils import cli
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 SHARE = 0.2  # of wrong labels
 MEMBERS = 5  # networks in the ensemble

@@ -52,7 +52,8 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from utils import cli
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 BATCH = 16
 NOISE = 0.7  # deviation of the noise; the pictures have deviation 1

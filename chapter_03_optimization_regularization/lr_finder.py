@@ -46,7 +46,8 @@ from chapter_03_optimization_regularization.training.batches import at_least_one
 from utils import cli, plotting
 from utils.errors import UserError
 from utils.modes import training
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 OPTIMIZERS: dict[str, Any] = {
     "SGD": lambda parameters, lr: optimizers.SGD(parameters, lr, momentum=0.9),

@@ -41,7 +41,8 @@ from chapter_03_optimization_regularization.training import (
 from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state
 from utils.model_summary import parameter_count
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 OPTIMIZERS = {
     "sgd": lambda parameters, lr: optimizers.SGD(parameters, lr=lr, momentum=0.9, nesterov=True),

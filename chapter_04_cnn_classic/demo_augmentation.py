@@ -29,7 +29,8 @@ from chapter_04_cnn_classic.augmentation_randaugment import OPERATIONS, apply_
 from utils import cli, datasets, plotting
 from utils.datasets import shapes as shapes_sets
 from utils.datasets.samples import sample_photos
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import generator
 
 SIDE = 64  # pixels at which everything is shown

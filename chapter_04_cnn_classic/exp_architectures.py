@@ -30,7 +30,8 @@ from chapter_04_cnn_classic.model import MODELS, build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.model_summary import summary
-from utils.run import Run, cells, over_seeds, table
+from utils.results import cells, over_seeds, table
+from utils.run import Run
 
 COMPARED = ("lenet5", "alexnet", "vgg11", "vgg11_bn", "nin", "googlenet", "simple_cnn")
 WARM_UP, TIMED = 2, 8  # steps to find out how long a step takes

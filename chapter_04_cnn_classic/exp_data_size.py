@@ -37,7 +37,8 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, augmentation_for, load
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe, accuracy, augmentations, train
 from utils import cli, plotting
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import generator
 
 SIZES = [30, 60, 120, 300, 600, 1_197]

@@ -34,7 +34,8 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batch
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
-from utils.run import Run, over_seeds, table
+from utils.results import over_seeds, table
+from utils.run import Run
 
 DEPTHS = (11, 13, 16, 19)
 

@@ -36,7 +36,8 @@ from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.model_summary import parameter_count
-from utils.run import Run, over_seeds, table
+from utils.results import over_seeds, table
+from utils.run import Run
 
 WIDTHS = (16, 48, 128)
 QUICK_RUNGS = ("sigmoid", "relu", "one_cycle", "longer", "mirror")
@@ -247,6 +248,7 @@ def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float])
         f"{task.name}_ladder.pth",
         model.state_dict(),
         architecture=task.architecture("simple_cnn") | {"widths": list(WIDTHS)},
+        folder="results",
         dataset=task.name,
         metrics={"test_accuracy": row["test"], "val_accuracy": row["val"]},
         task=f"classification into {len(task.classes)} classes, 2 views",

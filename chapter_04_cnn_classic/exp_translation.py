@@ -43,7 +43,8 @@ from chapter_04_cnn_classic.translation_networks import (
 )
 from utils import cli
 from utils.model_summary import parameter_count
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 DATASETS = ("digits", "mnist", "fashion_mnist")  # grey, on black: the canvas goes on seamlessly
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))

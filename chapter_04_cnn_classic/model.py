@@ -35,7 +35,8 @@ from utils.errors import UserError
 from utils.model_summary import summary
 from utils.model_zoo import by_name, load_network
 from utils.plotting import COLORS, subplots
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

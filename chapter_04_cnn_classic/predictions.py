@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from chapter_04_cnn_classic.read_image import Picture, shown_name
-from utils.run import table
+from utils.results import table
 
 
 @dataclass

@@ -47,7 +47,8 @@ from chapter_04_cnn_classic.receptive_field_theory import (
     trace,
 )
 from utils import cli
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import generator
 
 __all__ = ["Axis", "Field", "effective_fields", "effective_size", "receptive_fields", "trace"]

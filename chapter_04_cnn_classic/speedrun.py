@@ -46,7 +46,8 @@ from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.device import pick_precision
 from utils.errors import UserError
 from utils.model_summary import parameter_count
-from utils.run import Run, cells, table
+from utils.results import cells, table
+from utils.run import Run
 
 TARGET = 92.0  # per cent, of the extrapolation
 VIEWS = (1, 2, 6)  # of a test picture: itself, its mirror image, both shifted to two corners
@@ -164,6 +165,7 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
             "num_classes": len(task.classes),
             "widths": list(settings.widths),
         },
+        folder="results",
         dataset=task.name,
         metrics={f"{split}_accuracy": result[f"accuracy_{VIEWS[-1]}"]},
         task=f"classification into {len(task.classes)} classes, {VIEWS[-1]} views",

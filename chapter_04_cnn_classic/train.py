@@ -40,7 +40,8 @@ from chapter_04_cnn_classic.recipe import Recipe, augmentations
 from utils import cli, datasets
 from utils.errors import UserError
 from utils.model_summary import parameter_count
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 SHIPPED = ("cifar10", "simple_cnn")  # the network of results/best_model.pth
 # Epochs, batch size and augmentation where the command does not say, chosen by validation.
@@ -195,6 +196,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
         checkpoint_name(task.name, args.model),
         {key: value.contiguous() for key, value in model.cpu().state_dict().items()},
         architecture=architecture_of(args, task),
+        folder="results",
         dataset=task.name,
         metrics={"val_accuracy": rows[0]["val"], "test_accuracy": rows[0]["test"]},
         task=f"classification into {len(task.classes)} classes",

@@ -14,66 +14,34 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from importlib import metadata
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
 from utils.checkpoint import save_checkpoint
+from utils.environment import environment, peak_memory_bytes
 from utils.file_io_util import (
     append_jsonl,
     atomic_write,
     human_bytes,
     new_folder,
-    plain,
     read_json,
     read_jsonl,
-    read_toml,
     writable_folder,
     write_json,
 )
+from utils.file_io_util import read_toml as read_toml  # both were defined here: names stay
+from utils.results import table as table
 
 if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-REPO_ROOT = Path(__file__).resolve().parent.parent
 # Options that say where things lie on one machine; they are not part of what was measured.
 LOCAL_OPTIONS = ("data_dir", "output_dir", "run_name", "publish", "log_level", "resume")
-
-Column = tuple[str, str, str]
-
-
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """A table for the READMEs. Columns are (English title, Chinese title, format such as ".2f").
-
-    A cell is a number, a text, {"en": ..., "zh": ...}, or (mean, spread), shown as "mean ± spread".
-    """
-    for row in rows:
-        if len(row) != len(columns):
-            raise ValueError(f"a row has {len(row)} cells for {len(columns)} columns: {row}")
-    titles = [dict(zip(("en", "zh", "format"), column, strict=True)) for column in columns]
-    return {"columns": titles, "rows": plain([list(row) for row in rows])}
-
-
-def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]:
-    """(mean, standard deviation) over the runs of every number they share, but their "seed"."""
-    shared = [key for key in runs[0] if all(isinstance(run.get(key), int | float) for run in runs)]
-    keys = [key for key in shared if key != "seed"]
-    columns = {key: [run[key] for run in runs] for key in keys}
-    return {key: (fmean(column), pstdev(column)) for key, column in columns.items()}
-
-
-def cells(runs: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[Any]:
-    """A table's cells for these numbers: (mean, standard deviation), of one run the number."""
-    means = over_seeds(runs)
-    return [means[key] if len(runs) > 1 else means[key][0] for key in keys]
 
 
 class Run:
@@ -222,13 +190,15 @@ class Run:
         dataset: str,
         metrics: dict[str, float],
         task: str,
+        folder: str = "checkpoints",
         **facts: Any,
     ) -> None:
         """Save weights with what is needed to rebuild, judge and repeat them (the model card).
 
-        A training that may be stopped and resumed gives `seconds`, those of all its parts.
+        `folder`: the chapter's folder of published weights. A training that may be stopped and
+        resumed gives `seconds`, those of all its parts.
         """
-        for path in self._targets(self._checkpoint_folder(), name):
+        for path in self._targets(folder, name):
             save_checkpoint(
                 path,
                 state,
@@ -266,12 +236,6 @@ class Run:
         published = [self.chapter_folder / published_folder / file_name]
         return [self.folder / file_name] + (published if self.args.publish else [])
 
-    def _checkpoint_folder(self) -> str:
-        manifest = self.chapter_folder / "chapter.toml"
-        if not manifest.exists():
-            return "checkpoints"
-        return read_toml(manifest).get("checkpoint_folder", "checkpoints")
-
     def _facts(self) -> dict[str, Any]:
         options = {k: v for k, v in vars(self.args).items() if k not in LOCAL_OPTIONS}
         return {
@@ -307,50 +271,3 @@ def chapter_folder(script: Path) -> Path:
 def is_main_process() -> bool:
     """Whether this is the process that writes: rank 0, or the only one."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def environment() -> dict[str, Any]:
-    """What a number depends on besides the code: versions, processor, commit."""
-    packages = ("torch", "torchvision", "numpy", "scikit-learn")
-    versions = {"python": platform.python_version()}
-    for name in packages:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "absent"
-    return {
-        "versions": versions,
-        "system": platform.system(),
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "commit": git_commit(),
-    }
-
-
-def processor_name() -> str:
-    """The processor as the system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def git_commit() -> str:
-    """Short commit of the checkout, with "+" if files differ from it; "unknown" without git."""
-    try:
-        command = ["git", "-C", str(REPO_ROOT), "describe", "--always", "--dirty=+", "--abbrev=10"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident memory this process has had; 0 where the system does not tell."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else peak * 1024  # macOS counts bytes, Linux KiB

@@ -8,7 +8,7 @@ import numpy as np
 
 from chapter_04_cnn_classic.conv_math.equivariance import SHIFTS
 from chapter_04_cnn_classic.conv_math.figures import LAYERS
-from utils.run import table
+from utils.results import table
 
 LAWS = {
     "commutative": ("commutative: a ∘ b = b ∘ a", "交换律：a ∘ b = b ∘ a"),

@@ -35,7 +35,8 @@ from chapter_05_resnet_modern_cnn.src.dataset import load_task
 from utils import cli
 from utils.datasets import shapes
 from utils.errors import UserError
-from utils.run import Run, over_seeds, table
+from utils.results import over_seeds, table
+from utils.run import Run
 
 SHUFFLED = (0, 1, 2, 4, 8)  # of the last layers with weights, in the sanity check
 SANITY_METHODS = ("grad_cam", "integrated_gradients")

@@ -44,7 +44,8 @@ from chapter_05_resnet_modern_cnn.src.model_train import (
 )
 from utils import cli
 from utils.model_summary import parameter_count
-from utils.run import Run, cells, over_seeds, table
+from utils.results import cells, over_seeds, table
+from utils.run import Run
 
 SHAPES_PICTURES = 4000  # of the training split, by default
 QUICK_WIDTHS = (8, 16, 32)

@@ -36,7 +36,8 @@ from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from utils import cli
 from utils.modes import training
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 PROBE = 16  # pictures of the batch that everything is measured on
 QUICK_ROWS = 8  # of the Jacobian

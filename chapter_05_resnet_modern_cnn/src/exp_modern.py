@@ -44,7 +44,8 @@ from chapter_05_resnet_modern_cnn.src.model_train import train_and_judge
 from utils import cli
 from utils.device import autocast
 from utils.model_summary import summary
-from utils.run import Run, cells, over_seeds, table
+from utils.results import cells, over_seeds, table
+from utils.run import Run
 from utils.timer import Timer
 
 COMPARED = (

@@ -35,7 +35,8 @@ from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task
 from chapter_05_resnet_modern_cnn.src.model import load_model
 from utils import cli
 from utils.errors import UserError
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 from utils.seed import generator
 
 SHIPPED = tuple(f"{CHAPTER}/checkpoints/{kind}20_shapes.pth" for kind in ("resnet", "plainnet"))

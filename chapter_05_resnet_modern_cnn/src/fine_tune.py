@@ -50,7 +50,8 @@ from utils import cli
 from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
 from utils.model_summary import parameter_count
-from utils.run import Run, cells, over_seeds, table
+from utils.results import cells, over_seeds, table
+from utils.run import Run
 
 PATH = "chapter_05_resnet_modern_cnn/src/fine_tune.py"
 SHIPPED = "chapter_05_resnet_modern_cnn/checkpoints/resnet18_intel_scenes.pth"

@@ -53,7 +53,8 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import (
 from utils import cli
 from utils.model_summary import summary
 from utils.model_zoo import by_name, load_network
-from utils.run import Run, table
+from utils.results import table
+from utils.run import Run
 
 __all__ = ["BasicBlock", "Bottleneck", "CifarResNet", "ResNet", "build_model", "load_model"]
 

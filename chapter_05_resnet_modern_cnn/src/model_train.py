@@ -38,7 +38,8 @@ from utils import cli
 from utils.checkpoint import load_checkpoint, load_state
 from utils.model_summary import parameter_count
 from utils.modes import training
-from utils.run import Run, cells, over_seeds, table
+from utils.results import cells, over_seeds, table
+from utils.run import Run
 
 TYPES = {"resnet": ("resnet",), "plainnet": ("plainnet",), "compare": ("resnet", "plainnet")}
 DEPTHS = tuple(sorted([*BASIC, *DEEP, *CIFAR_DEPTHS]))

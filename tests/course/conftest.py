@@ -7,7 +7,7 @@ import pytest
 
 from utils.checkpoint import save_checkpoint
 from utils.file_io_util import write_json
-from utils.run import table
+from utils.results import table
 
 MANIFEST = """
 number = 1

@@ -13,7 +13,8 @@ import torch
 from utils import cli
 from utils.errors import MissingDataError
 from utils.file_io_util import read_json
-from utils.run import Run, cells, chapter_folder, over_seeds, table
+from utils.results import cells, over_seeds, table
+from utils.run import Run, chapter_folder
 
 
 def make_script(tmp_path, body, resume=False):
@@ -204,8 +205,9 @@ def save_everything(args, run):
     run.save_result("demo", {"x": 1}, {"main": table([("A", "甲", ".1f")], [[(1.0, 0.5)]])})
     state = {"w": torch.ones(2)}
     run.save_checkpoint(
-        "demo.pth", state, architecture={}, dataset="none", metrics={"x": 1.0}, task="demo"
-    )
+        "demo.pth", state, architecture={}, dataset="none", metrics={"x": 1.0}, task="demo",
+        folder="models",
+    )  # fmt: skip
     run.finish({"x": 1}, next_command="python other.py")
 
 
@@ -223,8 +225,6 @@ def test_a_run_records_how_to_repeat_it(tmp_path, capsys):
 
 def test_publish_also_writes_into_the_chapter(tmp_path):
     folder = tmp_path / "chapter_99_demo"
-    make_script(tmp_path, lambda args, run: None)()  # makes the folder
-    (folder / "chapter.toml").write_text('checkpoint_folder = "models"\n', encoding="utf-8")
     make_script(tmp_path, save_everything)("--publish", "--run_name", "b")
     assert (folder / "models" / "demo.pth").is_file()
     text = (folder / "results" / "demo.json").read_text(encoding="utf-8")

@@ -15,6 +15,8 @@ PUBLIC = {
     "utils.cli": "UserError below_one fraction int_from make_parser non_negative_float "
     "non_negative_int positive_float positive_int progress run",
     "utils.run": "Run environment read_toml table",
+    "utils.results": "cells over_seeds table",
+    "utils.environment": "environment git_commit peak_memory_bytes processor_name",
     "utils.checkpoint": "CheckpointError load_checkpoint load_state save_checkpoint",
     "utils.device": "autocast pick_device set_threads synchronize",
     "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes new_folder plain "

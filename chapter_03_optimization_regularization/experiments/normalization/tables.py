@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.run import table
+from utils.results import table
 
 TRAINS = 80.0  # validation accuracy in % from which a learning rate counts as one that trains
 CASES = {
