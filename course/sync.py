@@ -20,20 +20,9 @@ from course.blocks import INLINE, RENDERERS
 from course.cards import cards
 from course.document import BlockError, Document
 from course.manifest import ROOT, load_chapters
+from course.markers import MARKER, PART
+from course.reading import too_long
 from utils.errors import UserError
-
-KINDS = "|".join(RENDERERS)
-CODE = (
-    r"^(?P<fence>```+|~~~+).*?^(?P=fence)[ \t]*$|(?<!`)(?P<tick>`+)(?!`)[^\n]+?(?<!`)(?P=tick)(?!`)"
-)
-# What stands between the markers is replaced, whatever it is: a fence that a hand left open there
-# hides nothing. Only another marker cannot be in it: the closing one is then missing.
-BLOCK = (
-    rf"<!-- (?P<kind>{KINDS})(?::(?P<spec>\S+))? -->"
-    rf"(?:(?!<!--\s*/?(?:{KINDS})\b).)*<!-- /(?P=kind) -->"
-)
-MARKER = re.compile(rf"<!--\s*/?({KINDS})\b.*?-->")
-PART = re.compile(f"{CODE}|{BLOCK}", re.DOTALL | re.MULTILINE)  # code or block: what comes first
 
 
 def sync(root: Path = ROOT, check: bool = False) -> list[str]:
@@ -55,6 +44,16 @@ def sync(root: Path = ROOT, check: bool = False) -> list[str]:
             if not check:
                 file.write_text(new, encoding="utf-8", newline="\n")
     return stale
+
+
+def long_pages(root: Path) -> list[str]:
+    """The pages that do not fit into one sitting, as "docs/01_x.md: 380 lines, at most 350"."""
+    pages = [file for file in documents(root) if file.parent.name == "docs"]
+    return [
+        f"{file.relative_to(root).as_posix()}: {'; '.join(excess)}"
+        for file in pages
+        if (excess := too_long(file.read_text(encoding="utf-8")))
+    ]
 
 
 def documents(root: Path) -> list[Path]:

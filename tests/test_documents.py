@@ -1,31 +1,48 @@
-"""The READMEs: two languages of one structure, links that lead somewhere, commands that exist."""
+"""READMEs and pages: two languages of one structure, links that lead on, commands that exist."""
 
+import contextlib
 import functools
+import io
+import os
 import re
+import runpy
 import shlex
-import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from unittest.mock import patch
 
 import pytest
 
 from course.manifest import ROOT, load_chapters
+from course.markers import markers
+from course.reading import (
+    anchors,
+    code_blocks,
+    commands,
+    formulas,
+    headings,
+    images,
+    links,
+)
 from course.sync import documents, sync
 
 CHAPTERS = load_chapters()
-READMES = documents(ROOT)
-# Folders whose README exists in both languages: the top level and the chapters.
-BILINGUAL = [f for f in [ROOT, *(c.folder for c in CHAPTERS)] if list(f.glob("README*.md"))]
+DOCUMENTS = documents(ROOT)
+# What exists in both languages, by its English file: the top level, front pages, pages.
+TWO_LANGUAGES = [ROOT / "README.md"]
+TWO_LANGUAGES += [
+    file
+    for file in DOCUMENTS
+    if not file.name.endswith(".zh-CN.md") and "chapter_" in file.relative_to(ROOT).parts[0]
+]
+FOLDERS = [f for f in sorted(ROOT.iterdir()) if f.is_dir() and f.name not in ("outputs", "data")]
+EVERY_TEXT = sorted(ROOT.glob("*.md"))
+EVERY_TEXT += [file for f in FOLDERS if f.name[0] != "." for file in sorted(f.rglob("*.md"))]
 LIMITS = {".png": 200 * 1024, ".svg": 500 * 1024, ".gif": 2 * 2**20}
 CHECKPOINT_LIMITS = (32 * 2**20, 200 * 2**20)  # one file, all of them
 
-FENCE = re.compile(r"^```+[ ]*(\w*)[^\n]*\n(.*?)^```+[ \t]*$", re.DOTALL | re.MULTILINE)
-INLINE_CODE = re.compile(r"(?<![`$])(`+)(?!`)[^\n]+?(?<!`)\1(?![`$])")
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
-IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)|<img[^>]*src=\"([^\"]+)\"")
-COMMAND = re.compile(r"\bpython (?:-m )?(chapter_\d\d_\w+|course|benchmarks|utils)\b[^`\n|&;#]*")
 # One Chinese word for one thing: the word that the course does not use, and the one it does.
 OTHER_WORDS = {
     "批量": "批次",  # batch
@@ -42,62 +59,29 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def without_code(text: str) -> str:
-    return INLINE_CODE.sub("", FENCE.sub("", text))
+def chinese_of(english: Path) -> Path:
+    return english.with_name(english.name.removesuffix(".md") + ".zh-CN.md")
 
 
-def headings(text: str) -> list[str]:
-    """The levels: ["#", "##", ...]."""
-    return re.findall(r"^(#{1,6}) ", FENCE.sub("", text), re.MULTILINE)
-
-
-def code_blocks(text: str) -> list[tuple[str, str]]:
-    """(language, code without comments); the labels of a diagram may be translated."""
-    blocks = []
-    for language, code in FENCE.findall(text):
-        lines = [re.sub(r"(^|\s+)(#|//) .*$", "", line).rstrip() for line in code.splitlines()]
-        kept = "" if language in ("mermaid", "text") else "\n".join(line for line in lines if line)
-        blocks.append((language, kept))
-    return blocks
-
-
-def images(text: str) -> list[str]:
-    return [a or b for a, b in IMAGE.findall(without_code(text))]
-
-
-def formulas(text: str) -> tuple[int, int]:
+def formula_counts(text: str) -> tuple[int, int]:
     """How many display and inline formulas."""
-    text = without_code(text)
-    display = re.findall(r"\$\$.+?\$\$", text, re.DOTALL)
-    inline = re.findall(
-        r"(?<![\\$])\$[^$\n]+?\$", re.sub(r"\$\$.+?\$\$", "", text, flags=re.DOTALL)
-    )
-    return len(display), len(inline)
+    display = [formula for formula in formulas(text) if formula.startswith("$$")]
+    return len(display), len(formulas(text)) - len(display)
 
 
-def anchors(text: str) -> set[str]:
-    """The link targets GitHub makes from the headings, and explicit ones."""
-    titles = re.findall(r"^#{1,6} (.+?)\s*$", FENCE.sub("", text), re.MULTILINE)
-    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", title).lower() for title in titles]
-    slugs = {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
-    return slugs | set(re.findall(r"(?:id|name)=\"([^\"]+)\"", text))
+def bare_formulas(text: str) -> Counter:
+    """The formulas without their words, spaces and colons; their order may differ."""
+    return Counter(re.sub(r"\\(?:text|mathrm)\{[^{}]*\}|[\s:]", "", f) for f in formulas(text))
 
 
-def commands(text: str) -> list[list[str]]:
-    """Every `python ...` command of the course, in a code block or in backticks, as words."""
-    code = [block for _, block in FENCE.findall(text)]
-    code += [match[0] for match in INLINE_CODE.finditer(FENCE.sub("", text))]
-    joined = re.sub(r"\\\n\s*", " ", "\n".join(code))  # a line that goes on with a backslash
-    return [shlex.split(match[0]) for match in COMMAND.finditer(joined)]
+def targets(text: str) -> Counter:
+    """Where links lead, whatever the language of the target and the words of its headings."""
+    plain = [re.sub(r"#.*", "#", link).replace(".zh-CN.md", ".md") for link in links(text)]
+    return Counter(plain)
 
 
-@functools.cache
-def help_of(target: tuple[str, ...]) -> str:
-    done = subprocess.run(
-        [sys.executable, *target, "--help"], cwd=ROOT, capture_output=True, encoding="utf-8"
-    )
-    assert done.returncode == 0, f"{' '.join(target)} --help: {done.stderr[-2000:]}"
-    return done.stdout
+def marked(text: str) -> Counter:
+    return Counter(markers(text))
 
 
 def target_of(words: list[str]) -> tuple[str, ...]:
@@ -108,54 +92,86 @@ def target_of(words: list[str]) -> tuple[str, ...]:
     return tuple(words[1:length])
 
 
-@pytest.mark.parametrize("folder", BILINGUAL, ids=name_of)
-@pytest.mark.parametrize("part", [headings, code_blocks, images, formulas])
-def test_both_languages_have_the_same(folder: Path, part):
-    english, chinese = (folder / name for name in ("README.md", "README.zh-CN.md"))
-    assert part(english.read_text("utf-8")) == part(chinese.read_text("utf-8"))
+@functools.cache
+def help_of(target: tuple[str, ...]) -> str:
+    """What `python TARGET --help` prints, asked in this process: each start would take seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), started_as(target):
+        try:
+            if target[0] == "-m":
+                runpy.run_module(target[1], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(str(ROOT / target[0]), run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+    assert code == 0, f"{' '.join(target)} --help: {err.getvalue()[-2000:]}"
+    return out.getvalue()
 
 
-@pytest.mark.parametrize("readme", READMES, ids=name_of)
-def test_links_lead_somewhere(readme: Path):
-    text = without_code(readme.read_text(encoding="utf-8"))
-    for link in [unquote(a or b) for a, b in LINK.findall(text)]:
+@contextlib.contextmanager
+def started_as(target: tuple[str, ...]) -> Iterator[None]:
+    """The command line and the path that `python TARGET --help` has; put back afterwards."""
+    module = target[0] == "-m"
+    path = [str(ROOT if module else (ROOT / target[0]).parent), *sys.path]
+    argv = [*target[module:], "--help"]
+    with patch.object(sys, "argv", argv), patch.object(sys, "path", path), patch.dict(os.environ):
+        yield
+
+
+@pytest.mark.parametrize("english", TWO_LANGUAGES, ids=name_of)
+@pytest.mark.parametrize(
+    "part", [headings, code_blocks, images, formula_counts, bare_formulas, targets, marked]
+)
+def test_both_languages_have_the_same(english: Path, part):
+    ours, theirs = (f.read_text(encoding="utf-8") for f in (english, chinese_of(english)))
+    assert part(ours) == part(theirs)
+
+
+def test_every_chinese_document_has_its_english_twin():
+    chinese = {file for file in DOCUMENTS if file.name.endswith(".zh-CN.md")}
+    assert chinese == {chinese_of(english) for english in TWO_LANGUAGES}
+
+
+@pytest.mark.parametrize("file", EVERY_TEXT, ids=name_of)
+def test_links_lead_somewhere(file: Path):
+    for link in links(file.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", link):  # the web is not asked: the tests run without a network
             continue
         path, _, anchor = link.partition("#")
-        target = readme.parent / path if path else readme
+        target = file.parent / path if path else file
         assert target.exists(), f"{link} does not exist"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target.read_text(encoding="utf-8")), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=name_of)
+def test_links_stay_in_their_language(file: Path):
+    """Only the twin of the text itself is linked in the other language."""
+    chinese = file.name.endswith(".zh-CN.md")
+    for link in links(file.read_text(encoding="utf-8")):
+        target = (file.parent / link.partition("#")[0]).resolve()
+        if re.match(r"[a-z]+:", link) or target.suffix != ".md":
+            continue
+        plain = target.name.replace(".zh-CN.md", ".md")
+        if plain == file.name.replace(".zh-CN.md", ".md") and target.parent == file.parent:
+            continue
+        other = target.name.endswith(".zh-CN.md") != chinese
+        twin = target.with_name(plain if not chinese else plain.removesuffix(".md") + ".zh-CN.md")
+        assert not (other and twin.exists()), f"{link}: there is {twin.name}"
 
 
 def test_generated_blocks_are_in_sync():
     assert sync(check=True) == [], "mend with: python -m course sync"
 
 
-@pytest.fixture(scope="session")
-def help_text(help_of_scripts) -> Callable[[tuple[str, ...]], str]:
-    """help_text(target): from the chapter's answers where it is a script of a manifest."""
-    chapters = {script.path: chapter for chapter in CHAPTERS for script in chapter.scripts}
-
-    def get(target: tuple[str, ...]) -> str:
-        path = target[-1].replace(".", "/") + ".py" if target[0] == "-m" else target[0]
-        if path not in chapters:
-            return help_of(target)
-        code, out, err = help_of_scripts(chapters[path])[path]
-        assert code == 0, f"{path} --help: {err[-2000:]}"
-        return out
-
-    return get
-
-
-@pytest.mark.parametrize("folder", BILINGUAL, ids=name_of)
-def test_flags_of_the_commands_exist(folder: Path, help_text):
-    for readme in folder.glob("README*.md"):
-        for words in commands(readme.read_text(encoding="utf-8")):
-            flags = [word.split("=")[0] for word in words if word.startswith("--")]
-            text = help_text(target_of(words)) if len(words) > 1 else ""
-            missing = [flag for flag in flags if not re.search(rf"{flag}\b", text + " --help")]
-            assert not missing, f"{readme.name}: {shlex.join(words)}: no option {missing}"
+@pytest.mark.parametrize("file", DOCUMENTS, ids=name_of)
+def test_flags_of_the_commands_exist(file: Path):
+    for words in commands(file.read_text(encoding="utf-8")):
+        flags = [word.split("=")[0] for word in words if word.startswith("--")]
+        text = help_of(target_of(words)) if len(words) > 1 else ""
+        missing = [flag for flag in flags if not re.search(rf"{flag}\b", text + " --help")]
+        assert not missing, f"{shlex.join(words)}: no option {missing}"
 
 
 def test_published_pictures_are_small():
@@ -170,7 +186,7 @@ def test_shipped_weights_are_small():
 
 def test_no_paths_of_one_machine():
     notebooks = [c.folder / "walkthrough.ipynb" for c in CHAPTERS]
-    files = [*READMES, *ROOT.glob("*/results/*.json"), *ROOT.glob("*/chapter.toml"), *notebooks]
+    files = [*DOCUMENTS, *ROOT.glob("*/results/*.json"), *ROOT.glob("*/chapter.toml"), *notebooks]
     texts = {name_of(f): f.read_text(encoding="utf-8") for f in files if f.exists()}
     assert {name: m[0] for name, text in texts.items() if (m := MACHINE_PATH.search(text))} == {}
 
@@ -178,12 +194,25 @@ def test_no_paths_of_one_machine():
 def test_the_comparison_sees_differences():
     text = "# A\n\n$x$ and `$no$`\n\n$$y$$\n\n```bash\npython a.py  # run\n```\n## B\n![p](a.png)\n"
     assert headings(text) == ["#", "##"]
-    assert formulas(text) == (1, 1)
+    assert formula_counts(text) == (1, 1)
     assert images(text) == ["a.png"]
     assert code_blocks(text) == [("bash", "python a.py")]
     assert code_blocks(text) != code_blocks(text.replace("a.py", "b.py"))
     assert code_blocks(text) == code_blocks(text.replace("# run", "# 运行"))
     assert anchors("## From `a` to b: c\n## 中文 标题！") == {"from-a-to-b-c", "中文-标题"}
+    assert anchors("## Why\n## Why\n") == {"why", "why-1"}
+
+
+def test_the_comparison_sees_other_formulas_links_and_markers():
+    block = "\n<!-- scripts -->\n<!-- /scripts -->\n"
+    text = f"$a \\text{{ if }} b$ and $c$, [p](docs/p.md#one), `[no](x.md)`{block}"
+    chinese = f"$c$，$a \\text{{若}} b$，[页](docs/p.zh-CN.md#一)，`[no](x.md)`{block}"
+    for part in (bare_formulas, targets, marked):
+        assert part(text) == part(chinese) and part(text)
+    assert bare_formulas(text) != bare_formulas(chinese.replace("$c$", "$d$"))
+    assert targets(text) != targets(chinese.replace("docs/p", "docs/q"))
+    assert targets(text) != targets(chinese.replace("#一", ""))
+    assert marked(text) != marked(chinese.replace("scripts", "notation"))
 
 
 def test_commands_are_found():
@@ -205,17 +234,17 @@ def test_machine_paths_are_seen():
     assert not MACHINE_PATH.search("outputs/home/x and https://a.org/home/x")
 
 
-@pytest.mark.parametrize("readme", READMES, ids=name_of)
-def test_no_line_starts_with_a_value_marker(readme: Path):
+@pytest.mark.parametrize("file", DOCUMENTS, ids=name_of)
+def test_no_line_starts_with_a_value_marker(file: Path):
     """Markdown takes a line that starts with a comment for HTML and ends the paragraph there."""
-    lines = readme.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.lstrip().startswith("<!-- value")] == []
 
 
 def test_one_chinese_word_for_one_thing():
-    files = [*ROOT.rglob("*.zh-CN.md"), *ROOT.glob("course/*.toml"), *ROOT.glob("*/chapter.toml")]
+    files = [file for file in EVERY_TEXT if file.name.endswith(".zh-CN.md")]
+    files += [*ROOT.glob("course/*.toml"), *ROOT.glob("*/chapter.toml")]
     files += [*ROOT.glob("*/walkthrough.py"), *ROOT.glob("*/results/*.json")]
-    files = [file for file in files if "outputs" not in file.parts and ".venv" not in file.parts]
     texts = {name_of(file): file.read_text(encoding="utf-8") for file in files}
     found = {
         f"{name}: {word}, the course says {ours}"
