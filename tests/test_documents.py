@@ -8,6 +8,7 @@ import re
 import runpy
 import shlex
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,7 +116,13 @@ def started_as(target: tuple[str, ...]) -> Iterator[None]:
     module = target[0] == "-m"
     path = [str(ROOT if module else (ROOT / target[0]).parent), *sys.path]
     argv = [*target[module:], "--help"]
-    with patch.object(sys, "argv", argv), patch.object(sys, "path", path), patch.dict(os.environ):
+    with (
+        patch.object(sys, "argv", argv),
+        patch.object(sys, "path", path),
+        patch.dict(os.environ),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", RuntimeWarning)  # runpy's: another test has imported it
         yield
 
 
