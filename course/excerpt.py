@@ -61,7 +61,7 @@ def excerpt(source: str, name: str, part: str, shown: str) -> list[str]:
         kept = _chosen(kept, part, f"{shown}: '{name}'")
     kept = _dedented(kept, node.col_offset)
     if len(kept) > LONGEST:
-        parts = [f"{name}.{inner}" for inner in _names(node.body)] if _is_class(node) else []
+        parts = [f"{name}.{inner}" for inner in names_in(node.body)] if _is_class(node) else []
         raise BlockError(
             f"{shown}: '{name}' has {len(kept)} lines (docstrings left out), a page shows at most "
             f"{LONGEST}: choose some of them, as in code:{shown}:{name}:1-{LONGEST}"
@@ -73,7 +73,7 @@ def excerpt(source: str, name: str, part: str, shown: str) -> list[str]:
 def _find(module: ast.Module, name: str, shown: str) -> ast.stmt:
     node: ast.stmt | ast.Module = module
     for part in name.split("."):
-        known = _names(getattr(node, "body", []))
+        known = names_in(getattr(node, "body", []))
         if part not in known:
             inside = shown if node is module else f"{shown}: '{name.rpartition('.')[0]}'"
             near = difflib.get_close_matches(part, known, n=1)
@@ -83,7 +83,7 @@ def _find(module: ast.Module, name: str, shown: str) -> ast.stmt:
     return node
 
 
-def _names(body: list[ast.stmt]) -> dict[str, ast.stmt]:
+def names_in(body: list[ast.stmt]) -> dict[str, ast.stmt]:
     """What the statements define, by name; of several with one name (a property and its setter,
     the branches of an `if`) the first."""
     found: dict[str, ast.stmt] = {}
@@ -96,7 +96,7 @@ def _names(body: list[ast.stmt]) -> dict[str, ast.stmt]:
                     found.setdefault(leaf.id, node)
         elif isinstance(node, ast.If | ast.Try | ast.With):
             for part in ("body", "orelse", "finalbody"):
-                found |= _names(getattr(node, part, [])) | found
+                found |= names_in(getattr(node, part, [])) | found
     return found
 
 
