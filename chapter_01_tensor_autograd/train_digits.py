@@ -36,7 +36,7 @@ from chapter_01_tensor_autograd.digits_figures import (
 )
 from chapter_01_tensor_autograd.tensor import Tensor, no_grad
 from utils import cli, datasets
-from utils.checkpoint import CheckpointError, load_checkpoint
+from utils.checkpoint import CheckpointError, evaluator, load_checkpoint
 from utils.cli import UserError
 from utils.datasets import ImageData, Split
 from utils.results import table
@@ -212,13 +212,11 @@ def load_weights(path: str | Path) -> tuple[list[Tensor], dict]:
     return [Tensor(state[name]) for name in names], checkpoint
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
-    """Test accuracy of shipped weights, computed anew from the data set they were trained on."""
-    parameters, checkpoint = load_weights(path)
-    data = datasets.load(checkpoint["dataset"], data_dir)
-    return {
-        "test_accuracy": accuracy(predict(parameters, pixels(data, data.test)), data.test.labels)
-    }
+def test_accuracy(parameters: list[Tensor], data: ImageData) -> float:
+    return accuracy(predict(parameters, pixels(data, data.test)), data.test.labels)
+
+
+evaluate_checkpoint = evaluator(load_weights, datasets.load, test_accuracy)
 
 
 # ------------------------------------------------------------------------------ the script

@@ -285,12 +285,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     metrics["largest_difference_over_depth"] = max(float(d.max()) for d in differences.values())
 
     steps = 200 if args.quick else 1000
-    losses, accuracy = train_digits(gradients_by_hand, steps, args.seed)
-    torch_losses, torch_accuracy = train_digits(gradients_by_torch, steps, args.seed)
+    losses, percent = train_digits(gradients_by_hand, steps, args.seed)
+    torch_losses, torch_percent = train_digits(gradients_by_torch, steps, args.seed)
     for step, pair in enumerate(zip(losses, torch_losses, strict=True)):
         run.log(step=step, loss_by_hand=pair[0], loss_by_torch=pair[1])
-    metrics["digits_test_accuracy"] = accuracy
-    metrics["digits_test_accuracy_torch"] = torch_accuracy
+    metrics["digits_test_accuracy_percent"] = percent
+    metrics["digits_test_accuracy_torch_percent"] = torch_percent
     metrics["digits_largest_loss_difference"] = float(
         np.abs(np.subtract(losses, torch_losses)).max()
     )

@@ -38,7 +38,7 @@ from chapter_02_nn_basics_mlp.classify_data import Task, load_task
 from chapter_02_nn_basics_mlp.losses import CrossEntropyLoss
 from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli
-from utils.checkpoint import CheckpointError, load_checkpoint, load_state
+from utils.checkpoint import CheckpointError, evaluator, load_checkpoint, load_state
 from utils.device import set_threads
 from utils.model_summary import parameter_count
 from utils.modes import evaluating
@@ -163,9 +163,9 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def accuracy(model: nn.Module, split: tuple[Tensor, Tensor]) -> float:
-    """Per cent of the split's labels that are predicted."""
+    """Share of the split's labels that are predicted."""
     x, y = split
-    return 100 * float((predict(model, x).argmax(dim=1) == y).double().mean())
+    return float((predict(model, x).argmax(dim=1) == y).double().mean())
 
 
 def fit(task: Task, model: nn.Module, recipe: Recipe, seed: int, run: Run, watch=None) -> list:
@@ -196,7 +196,7 @@ def fit(task: Task, model: nn.Module, recipe: Recipe, seed: int, run: Run, watch
 
 
 def softmax_regression(task: Task, seed: int) -> float:
-    """The trivial baseline: a linear model (depth 0), trained to its end with the same loop."""
+    """The trivial baseline, in per cent right: a linear model (depth 0), trained to its end."""
     torch.manual_seed(seed)
     x, y = task.train
     model = MLP(x.shape[1], 1, len(task.classes), depth=0).to(x.device)
@@ -206,7 +206,7 @@ def softmax_regression(task: Task, seed: int) -> float:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     options = {"epochs": epochs, "batch_size": batch_size, "schedule": schedule}
     train(model, x, y, optimizer, seed=seed, **options)
-    return accuracy(model, task.test)
+    return 100 * accuracy(model, task.test)
 
 
 def train_seeds(task: Task, recipe: Recipe, seeds: list[int], run: Run):
@@ -228,20 +228,24 @@ def train_seeds(task: Task, recipe: Recipe, seeds: list[int], run: Run):
 
 def measure(task: Task, models: list[nn.Module], seed: int) -> dict[str, Any]:
     """Test accuracies with the numbers they must be compared to."""
-    values = [accuracy(model, task.test) for model in models]
+
+    def percent(split: tuple[Tensor, Tensor]) -> list[float]:
+        return [100 * accuracy(model, split) for model in models]
+
+    values = percent(task.test)
     labels = task.test[1]
     metrics = {
-        "accuracy_mean": np.mean(values),
-        "accuracy_std": np.std(values),
-        "accuracy_all": values,
-        "val_accuracy_mean": np.mean([accuracy(model, task.val) for model in models]),
-        "train_accuracy_mean": np.mean([accuracy(model, task.train) for model in models]),
+        "accuracy_mean_percent": np.mean(values),
+        "accuracy_std_percent": np.std(values),
+        "accuracy_all_percent": values,
+        "val_accuracy_mean_percent": np.mean(percent(task.val)),
+        "train_accuracy_mean_percent": np.mean(percent(task.train)),
         "chance": 100 * float(labels.bincount().max()) / len(labels),
         "softmax_regression": softmax_regression(task, seed),
         "parameters": parameter_count(models[0]),
     }
     if task.name == "spiral":
-        metrics["bayes"] = figures.spiral_bayes_accuracy(task)
+        metrics["bayes"] = 100 * figures.spiral_bayes_accuracy(task)
     if task.name in PEOPLE:
         metrics |= {"people": PEOPLE[task.name], "best_known": BEST_KNOWN[task.name][0]}
     return metrics
@@ -250,7 +254,7 @@ def measure(task: Task, models: list[nn.Module], seed: int) -> dict[str, Any]:
 def result_table(task: Task, metrics: dict[str, Any]) -> dict[str, Any]:
     """Our number between the ones that give it a meaning."""
     columns = [("Classifier", "分类器", "s"), ("Test accuracy (%)", "测试准确率（%）", ".2f")]
-    ours = (metrics["accuracy_mean"], metrics["accuracy_std"])
+    ours = (metrics["accuracy_mean_percent"], metrics["accuracy_std_percent"])
     mlp = {"en": f"MLP, {metrics['parameters']:,} parameters"}
     mlp["zh"] = f"多层感知机，{metrics['parameters']:,} 个参数"
     rows: list[list[Any]] = [
@@ -273,8 +277,8 @@ def result_table(task: Task, metrics: dict[str, Any]) -> dict[str, Any]:
     return table(columns, rows)
 
 
-def load_model(path: Path, dataset: str | None = None) -> tuple[MLP, str]:
-    """The network of a checkpoint and its data set; CheckpointError if it is not what we need."""
+def load_model(path: Path, dataset: str | None = None) -> tuple[MLP, dict[str, Any]]:
+    """The network of a checkpoint, and all of it; CheckpointError if it is not what we need."""
     checkpoint = load_checkpoint(path)
     name = checkpoint["dataset"]
     if name not in RECIPES or dataset not in (None, name):
@@ -285,13 +289,14 @@ def load_model(path: Path, dataset: str | None = None) -> tuple[MLP, str]:
     except (TypeError, KeyError) as error:
         raise CheckpointError(f"{path} describes no network of this chapter: {error}.") from None
     load_state(model, checkpoint["state"], path)
-    return model, name
+    return model, checkpoint
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
-    """Measure a shipped checkpoint again: the metrics of its card."""
-    model, name = load_model(path)
-    return {"test_accuracy": accuracy(model, load_task(name, data_dir).test)}
+def test_accuracy(model: nn.Module, task: Task) -> float:
+    return accuracy(model, task.test)
+
+
+evaluate_checkpoint = evaluator(load_model, load_task, test_accuracy)
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -317,10 +322,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if loaded is None:
         save(run, task, models[0], metrics)
     figures.save_all(run, task, models, records, frames, predict)
-    shown = ("accuracy_mean", "accuracy_std", "chance", "softmax_regression")
+    shown = ("accuracy_mean_percent", "accuracy_std_percent", "chance", "softmax_regression")
     following = list(RECIPES)[(list(RECIPES).index(name) + 1) % len(RECIPES)]
     run.finish(
-        {f"{key} (%)": float(metrics[key]) for key in shown},
+        {f"{key.removesuffix('_percent')} (%)": float(metrics[key]) for key in shown},
         next_command=f"python chapter_02_nn_basics_mlp/classify.py --dataset {following}",
     )
 
@@ -333,7 +338,7 @@ def save(run: Run, task: Task, model: MLP, metrics: dict[str, Any]) -> None:
         architecture=model.architecture,
         folder="models",
         dataset=task.name,
-        metrics={"test_accuracy": metrics["accuracy_all"][0]},
+        metrics={"test_accuracy_percent": metrics["accuracy_all_percent"][0]},
         task=f"classification into {len(task.classes)} classes",
         card_note="per cent of the test split, first of the seeds",
     )

@@ -70,11 +70,13 @@ def curves_figure(task: Task, records: list[list[dict]]) -> Any:
     """Training loss and validation accuracy over the epochs: mean and range of the seeds."""
     fig, (left, right) = plotting.subplots(1, 2, width=8.6, height=3.4)
     epochs = [record["epoch"] for record in records[0]]
-    for ax, key, label in ((left, "loss", "training loss (nats)"), (right, "val_accuracy", "")):
-        values = np.array([[record[key] for record in run] for run in records])  # (R, E)
+    for ax, key, scale in ((left, "loss", 1), (right, "val_accuracy", 100)):
+        values = np.array([[scale * record[key] for record in run] for run in records])  # (R, E)
         plotting.band(ax, epochs, values, "mean and range of the seeds")
-        ax.set(xlabel="epoch", ylabel=label or "validation accuracy (%)", title=task.name)
+        ax.set(xlabel="epoch", title=task.name)
         ax.xaxis.get_major_locator().set_params(integer=True)
+    left.set(ylabel="training loss (nats)")
+    right.set(ylabel="validation accuracy (%)")
     left.legend(fontsize=8)
     return fig
 
@@ -110,7 +112,7 @@ def mistakes_figure(task: Task, probabilities: np.ndarray) -> Any:
 
 
 def spiral_bayes_accuracy(task: Task) -> float:
-    """Per cent right on the test split for one who knows the arms and the noise.
+    """Share right on the test split for one who knows the arms and the noise.
 
     p(x | arm) is the average of a normal density around the arm's points, over t in [0.05, 1].
     """
@@ -121,4 +123,4 @@ def spiral_bayes_accuracy(task: Task) -> float:
         centres = toy.spiral_arm(t, arm, len(task.classes), turns=SPIRAL_TURNS)  # (T, 2)
         squared = ((x[:, None, :] - centres[None]) ** 2).sum(axis=-1)  # (N, T)
         density.append(np.exp(-squared / (2 * SPIRAL_NOISE**2)).mean(axis=1))
-    return 100 * float(np.mean(np.argmax(density, axis=0) == y))
+    return float(np.mean(np.argmax(density, axis=0) == y))

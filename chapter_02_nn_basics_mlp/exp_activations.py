@@ -95,7 +95,7 @@ def gradient_norms(name: str, depth: int, task: Task, seed: int) -> np.ndarray:
 
 
 def trained_accuracy(name: str, depth: int, task: Task, seed: int, args: argparse.Namespace):
-    """The trained network and its test accuracy in per cent."""
+    """The trained network and its test accuracy."""
     model = make_model(name, depth, task, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)  # chapter 3 builds it
     train(model, *task.train, optimizer, epochs=args.epochs, batch_size=BATCH, seed=seed)
@@ -129,8 +129,8 @@ def dead_units(task: Task, args: argparse.Namespace) -> dict[str, dict[str, np.n
                     seed=args.seed + s,
                 )  # fmt: skip
                 dead[i, s] = 100 * dead_share(model, task.train[0])
-                test[i, s] = accuracy(model, task.test)
-        result[name] = {"dead": dead, "accuracy": test}
+                test[i, s] = 100 * accuracy(model, task.test)
+        result[name] = {"dead": dead, "accuracy_percent": test}
     return result
 
 
@@ -152,7 +152,8 @@ def identity_collapse(args: argparse.Namespace) -> dict[str, float]:
     """Train depth 3 on the spiral, with and without a non-linearity; fold the linear network."""
     task, metrics = load_task("spiral", None), {}
     for name in ("identity", "relu"):
-        model, metrics[f"spiral_{name}"] = trained_accuracy(name, 3, task, args.seed, args)
+        model, share = trained_accuracy(name, 3, task, args.seed, args)
+        metrics[f"spiral_{name}"] = 100 * share
         if name == "identity":
             with torch.no_grad():
                 x = task.test[0].double()
@@ -216,7 +217,7 @@ def dead_figure(dead: dict[str, dict[str, np.ndarray]]) -> Any:
     fig, (left, right) = plotting.subplots(1, 2, width=8.8, height=3.6)
     for i, ((name, values), shift) in enumerate(zip(dead.items(), (-1, 1), strict=True)):
         look, marker = plotting.look(i), plotting.MARKERS[i]
-        for ax, key in ((left, "dead"), (right, "accuracy")):
+        for ax, key in ((left, "dead"), (right, "accuracy_percent")):
             places = np.array(DEAD_RATES) + 0.008 * shift  # side by side
             ax.plot(places, np.nanmean(values[key], axis=1), label=name, **look)
             ax.plot(places, values[key], marker, color=look["color"], ms=3.5)
@@ -243,7 +244,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     }
     scores = {
         name: {
-            d: [trained_accuracy(name, d, task, s, args)[1] for s in seeds] for d in TRAIN_DEPTHS
+            d: [100 * trained_accuracy(name, d, task, s, args)[1] for s in seeds]
+            for d in TRAIN_DEPTHS
         }
         for name in cli.progress(NAMES, "training")
     }
@@ -253,7 +255,9 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.save_figure(functions_figure(), "activation_functions")
     run.save_figure(gradient_figure(norms, GRADIENT_DEPTHS[-1]), "activation_gradients")
     run.save_figure(dead_figure(dead), "dead_relus")
-    shown = {f"{n}, depth 20 (%)": float(metrics[n]["accuracy_depth_20_mean"]) for n in NAMES}
+    shown = {
+        f"{n}, depth 20 (%)": float(metrics[n]["accuracy_depth_20_mean_percent"]) for n in NAMES
+    }
     shown |= {f"collapse: {key}": value for key, value in metrics["collapse"].items()}
     run.finish(shown, next_command="python chapter_02_nn_basics_mlp/exp_initialization.py")
 
@@ -267,8 +271,8 @@ def collect(norms: dict, scores: dict, dead: dict) -> dict[str, Any]:
             row[f"first_gradient_{d}"] = float(gmean(norms[name][d])[0])
         row["gain"] = forward_gain(name)
         for d, values in scores[name].items():
-            row[f"accuracy_depth_{d}_mean"] = np.mean(values)
-            row[f"accuracy_depth_{d}_std"] = np.std(values)
+            row[f"accuracy_depth_{d}_mean_percent"] = np.mean(values)
+            row[f"accuracy_depth_{d}_std_percent"] = np.std(values)
         metrics[name] = row
     diverged = {name: np.isnan(values["dead"]).sum(axis=1) for name, values in dead.items()}
     metrics["dead"] = {"learning_rates": DEAD_RATES, "diverged_runs": diverged, **dead}
@@ -285,7 +289,8 @@ def result_tables(metrics: dict[str, Any]) -> dict[str, Any]:
     for name in NAMES:
         row = metrics[name]
         test = [
-            (row[f"accuracy_depth_{d}_mean"], row[f"accuracy_depth_{d}_std"]) for d in TRAIN_DEPTHS
+            (row[f"accuracy_depth_{d}_mean_percent"], row[f"accuracy_depth_{d}_std_percent"])
+            for d in TRAIN_DEPTHS
         ]
         rows.append([name, row["first_gradient_10"], row["first_gradient_30"], *test])
     dead = metrics["dead"]
@@ -295,7 +300,8 @@ def result_tables(metrics: dict[str, Any]) -> dict[str, Any]:
         dead_columns.append((f"{name}: accuracy (%)", f"{name}：准确率（%）", ".1f"))
     dead_rows = []
     for i, rate in enumerate(DEAD_RATES):
-        cells = [dead[n][key][i] for n in ("relu", "leaky_relu") for key in ("dead", "accuracy")]
+        keys = ("dead", "accuracy_percent")
+        cells = [dead[n][key][i] for n in ("relu", "leaky_relu") for key in keys]
         dead_rows.append([rate, *((np.nanmean(c), np.nanstd(c)) for c in cells)])
     return {"main": table(columns, rows), "dead": table(dead_columns, dead_rows)}
 

@@ -170,7 +170,7 @@ def growth(row: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def train_all(task: Task, args: argparse.Namespace) -> dict[str, dict[str, np.ndarray]]:
-    """Per scheme: the loss of each step (seeds, steps) and the test accuracy (seeds,), ReLU."""
+    """Per scheme, ReLU: the loss of each step (seeds, steps), the test accuracy in % (seeds,)."""
     result = {}
     for scheme in cli.progress(SCHEMES, "training"):
         curves, scores = [], []
@@ -181,8 +181,8 @@ def train_all(task: Task, args: argparse.Namespace) -> dict[str, dict[str, np.nd
                 train(model, *task.train, optimizer, epochs=args.epochs, batch_size=64,
                       seed=args.seed + s)
             )  # fmt: skip
-            scores.append(accuracy(model, task.test))
-        result[scheme] = {"loss": np.array(curves), "accuracy": np.array(scores)}
+            scores.append(100 * accuracy(model, task.test))
+        result[scheme] = {"loss": np.array(curves), "accuracy_percent": np.array(scores)}
     return result
 
 
@@ -253,7 +253,7 @@ def result_tables(measured: dict, trained: dict) -> dict[str, Any]:
     ]
     rows = []
     for scheme, row in measured["relu"].items():
-        test = trained[scheme]["accuracy"]
+        test = trained[scheme]["accuracy_percent"]
         keys = [
             f"{kind}_{what}"
             for kind in ("forward", "backward")
@@ -275,8 +275,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             name: {s: {k: v for k, v in row.items() if "_" in k} for s, row in schemes.items()}
             for name, schemes in measured.items()
         },
-        "accuracy": {
-            s: {"mean": t["accuracy"].mean(), "std": t["accuracy"].std()}
+        "accuracy_percent": {
+            s: {"mean": t["accuracy_percent"].mean(), "std": t["accuracy_percent"].std()}
             for s, t in trained.items()
         },
         "first_loss": {s: t["loss"][:, 0].mean() for s, t in trained.items()},
@@ -287,7 +287,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.save_result("initialization", metrics, result_tables(measured, trained), seeds)
     run.save_figure(variance_figure(measured, args.depth), "initialization_variance")
     run.save_figure(training_figure(trained, args.depth), "initialization_training")
-    shown = {f"{s}: accuracy (%)": float(t["accuracy"].mean()) for s, t in trained.items()}
+    shown = {f"{s}: accuracy (%)": float(t["accuracy_percent"].mean()) for s, t in trained.items()}
     run.finish(shown, next_command="python chapter_02_nn_basics_mlp/classify.py --dataset spiral")
 
 

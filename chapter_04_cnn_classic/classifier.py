@@ -43,7 +43,7 @@ class Classifier:
     mean: Tensor
     std: Tensor
     device: torch.device
-    test_accuracy: float | None  # in per cent, as the checkpoint says
+    test_accuracy_percent: float | None  # as the checkpoint says
 
     def view(self, image: Image.Image, fit: str = "crop", invert: bool = False) -> Tensor:
         """An RGB picture as the network sees it: (C, S, S) uint8."""
@@ -100,7 +100,7 @@ def load_classifier(
         mean=mean,
         std=std,
         device=device,
-        test_accuracy=checkpoint.get("metrics", {}).get("test_accuracy"),
+        test_accuracy_percent=checkpoint.get("metrics", {}).get("test_accuracy_percent"),
     )
 
 

@@ -87,7 +87,7 @@ def race(
     history = recipes.train(model, part, recipe, seed, label=f"{name} seed {seed}", **where)
     return {
         "val": 100 * history.best["val_accuracy"],
-        "test": recipes.accuracy(model, task, **where),
+        "test": 100 * recipes.accuracy(model, task, **where),
         "seconds": history.seconds,
         "pictures": epochs * len(part.train[1]),
         "epochs": epochs,

@@ -81,7 +81,7 @@ def repeated(rows: Tensor, total: int, seed: int) -> Tensor:
 def run_once(
     task: ImageTask, size: int, augment: str, seed: int, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Train on `size` pictures for args.steps steps; test accuracy and training loss."""
+    """Train on `size` pictures for args.steps steps; test accuracy (%) and training loss."""
     x, y = task.train
     rows = repeated(balanced_order(y, seed)[:size], args.steps * args.batch_size, seed)
     part = replace(task, train=(x[rows], y[rows]))
@@ -93,7 +93,8 @@ def run_once(
     where = {"device": args.device_used, "precision": args.precision_used}
     history = train(model, part, recipe, seed, **where)
     last = history.step_losses[-max(1, args.steps // 20) :]
-    return {"accuracy": accuracy(model, task, "test", **where), "loss": float(np.mean(last))}
+    test = 100 * accuracy(model, task, "test", **where)
+    return {"accuracy_percent": test, "loss": float(np.mean(last))}
 
 
 def power_law(sizes: Any, errors: Any) -> dict[str, float]:
@@ -127,7 +128,7 @@ def worth(sizes: Any, plain: Any, augmented: Any) -> list[float | None]:
 
 
 def summary(sizes: list[int], runs: dict[str, np.ndarray], chance: float) -> dict[str, Any]:
-    """Means, deviations, fits over the straight part, worth; runs: accuracies (seeds, sizes)."""
+    """Means, deviations, fits over the straight part, worth; runs: per cent (seeds, sizes)."""
     errors = {name: 100 - values for name, values in runs.items()}
     means = {name: np.maximum(values.mean(axis=0), 1e-3) for name, values in errors.items()}
     straight = [i for i in range(len(sizes)) if max(m[i] for m in means.values()) < 0.75 * chance]
@@ -137,7 +138,7 @@ def summary(sizes: list[int], runs: dict[str, np.ndarray], chance: float) -> dic
         fits = {name: power_law(kept, mean[straight]) for name, mean in means.items()}
     return {
         "sizes": sizes,
-        "accuracy": {name: values.tolist() for name, values in runs.items()},
+        "accuracy_percent": {name: values.tolist() for name, values in runs.items()},
         "mean": {name: {str(n): v for n, v in zip(sizes, values.mean(axis=0), strict=True)}
                  for name, values in runs.items()},
         "fitted_sizes": [sizes[i] for i in straight],
@@ -169,7 +170,7 @@ def figure(name: str, augment: str, found: dict[str, Any], chance: float) -> Any
     fig, (left, right) = plotting.subplots(1, 2, width=9.4, height=3.9)
     sizes = np.array(found["sizes"])
     labels = {PLAIN: "no augmentation", AUGMENTED: augment}
-    for i, (kind, values) in enumerate(found["accuracy"].items()):
+    for i, (kind, values) in enumerate(found["accuracy_percent"].items()):
         look, marker = plotting.look(i), plotting.MARKERS[i]
         color = look["color"]
         plotting.band(left, sizes, values, labels[kind], color)
@@ -206,20 +207,20 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     augmentation_for(task, args.augment)  # before the first, plain training
     seeds = [args.seed + s for s in range(args.seeds)]
     cases = {PLAIN: "", AUGMENTED: args.augment}
-    accuracies = {kind: np.zeros((len(seeds), len(sizes))) for kind in cases}
+    percents = {kind: np.zeros((len(seeds), len(sizes))) for kind in cases}
     jobs = [(s, n, kind) for s in range(len(seeds)) for n in range(len(sizes)) for kind in cases]
     for s, n, kind in cli.progress(jobs, f"{args.dataset}, trainings"):
         result = run_once(task, sizes[n], cases[kind], seeds[s], args)
         run.log(seed=seeds[s], size=sizes[n], augment=cases[kind], **result)
-        accuracies[kind][s, n] = result["accuracy"]
+        percents[kind][s, n] = result["accuracy_percent"]
     chance = 100 - 100 / len(task.classes)  # error of guessing, in per cent
-    found = summary(sizes, accuracies, chance)
+    found = summary(sizes, percents, chance)
     name = f"data_size_{args.dataset}"
-    tables = {"main": results_table(sizes, accuracies, found["worth"])}
+    tables = {"main": results_table(sizes, percents, found["worth"])}
     extra = {"dataset": task.name, "steps": args.steps, "batch_size": args.batch_size}
     run.save_result(name, found | extra | {"augment": args.augment}, tables, seeds)
     run.save_figure(figure(task.name, args.augment, found, chance), name)
-    shown = {f"{n:,} pictures, {kind} augmentation (%)": float(accuracies[kind][:, i].mean())
+    shown = {f"{n:,} pictures, {kind} augmentation (%)": float(percents[kind][:, i].mean())
              for i, n in enumerate(sizes) for kind in cases}  # fmt: skip
     run.finish(shown, "python chapter_04_cnn_classic/exp_ladder.py")
 

@@ -102,7 +102,7 @@ def train_one(
         "train_losses": [row["train_loss"] for row in history.epochs],
         "train_loss": history.epochs[-1]["train_loss"],
         "val": 100 * history.best["val_accuracy"],
-        "test": recipes.accuracy(model, task, **where),
+        "test": 100 * recipes.accuracy(model, task, **where),
         "seconds": history.seconds,
         "gradients": gradients,
     }

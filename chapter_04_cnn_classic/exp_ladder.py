@@ -34,7 +34,7 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
 from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
-from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
+from utils.checkpoint import evaluator, load_checkpoint, load_state, save_checkpoint
 from utils.model_summary import parameter_count
 from utils.results import over_seeds, table
 from utils.run import Run
@@ -181,7 +181,8 @@ def step_up(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) ->
     row = run.once(work, rung=trained_rung.name, seed=seed)
     model = trained(rung, task, seed, run).to(run.device)
     where = {"mirror": True, "device": run.device}
-    scores = {split: recipes.accuracy(model, task, split, **where) for split in ("val", "test")}
+    splits = ("val", "test")
+    scores = {split: 100 * recipes.accuracy(model, task, split, **where) for split in splits}
     return row | {"rung": rung.name} | scores
 
 
@@ -202,7 +203,7 @@ def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> d
     save_checkpoint(path, model.state_dict(), **facts, dataset=task.name, metrics={})
     return {
         "val": 100 * history.best["val_accuracy"],
-        "test": recipes.accuracy(model, task, device=run.device),
+        "test": 100 * recipes.accuracy(model, task, device=run.device),
         "seconds": history.seconds,
         "parameters": parameter_count(model),
     }
@@ -250,7 +251,7 @@ def save_top(run: Run, task: ImageTask, model: nn.Module, row: dict[str, float])
         architecture=task.architecture("simple_cnn") | {"widths": list(WIDTHS)},
         folder="results",
         dataset=task.name,
-        metrics={"test_accuracy": row["test"], "val_accuracy": row["val"]},
+        metrics={"test_accuracy_percent": row["test"], "val_accuracy_percent": row["val"]},
         task=f"classification into {len(task.classes)} classes, 2 views",
         **facts_of(task),
         parameters=row["parameters"],
@@ -312,11 +313,8 @@ def staircase(results: dict, dataset: str) -> Any:
     return figure
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
-    """The last rung's test accuracy in per cent, mirrored pictures included, from the data."""
-    model, checkpoint = load_model(path)
-    task = load_task(checkpoint["dataset"], data_dir)
-    return {"test_accuracy": recipes.accuracy(model, task, mirror=True)}
+# The last rung's: mirrored pictures included.
+evaluate_checkpoint = evaluator(load_model, load_task, partial(recipes.accuracy, mirror=True))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -106,14 +106,14 @@ def shifted_logits(model: nn.Module, task: ImageTask, shifts: Any, **where: Any)
 def measure(logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
     """From logits (shifts, directions, N, K), for each shift, in per cent:
 
-    accuracy; kept, the share that keeps the class it has in the centre; change, the mean squared
-    change of the logits over their variance between the pictures, under a root.
+    accuracy_percent; kept, the share that keeps the class it has in the centre; change, the mean
+    squared change of the logits over their variance between the pictures, under a root.
     """
     answer, centre = logits.argmax(dim=-1), logits[:1]  # (S, D, N), (1, D, N, K)
     spread = (centre - centre.mean(dim=2, keepdim=True)).square().mean().sqrt()
     change = (logits - centre).square().mean(dim=(1, 2, 3)).sqrt() / spread  # (S,)
     found = {
-        "accuracy": (answer == labels.cpu()).float().mean(dim=(1, 2)),
+        "accuracy_percent": (answer == labels.cpu()).float().mean(dim=(1, 2)),
         "kept": (answer == answer[:1]).float().mean(dim=(1, 2)),
         "change": change,
     }
@@ -145,7 +145,7 @@ POOL_TITLES = {
     "average": {"en": "average", "zh": "平均"},
     "blur": {"en": "maximum, blurred", "zh": "最大，再模糊"},
 }
-Runs = dict[Case, dict[str, np.ndarray]]  # accuracy, kept, change: (seeds, shifts)
+Runs = dict[Case, dict[str, np.ndarray]]  # accuracy_percent, kept, change: (seeds, shifts)
 
 
 def cell(runs: np.ndarray) -> tuple[float, float]:
@@ -160,8 +160,8 @@ def shift_table(runs: Runs, parameters: dict[str, int], shown: list[int]) -> dic
     rows = []
     for name in NETWORKS:
         for pictures in (CENTRED, SHIFTED):
-            accuracy = runs[name, pictures, 1]["accuracy"]
-            values = [cell(accuracy[:, s]) for s in shown]
+            percent = runs[name, pictures, 1]["accuracy_percent"]
+            values = [cell(percent[:, s]) for s in shown]
             rows.append([TITLES[name], parameters[name], SETS[pictures], *values])
     return table(columns, rows)
 
@@ -171,7 +171,7 @@ def permutation_table(runs: Runs, blocks: list[int]) -> dict[str, Any]:
     columns += [(f"Within {b} x {b} px (%)", f"{b} x {b} 像素内（%）", ".1f") for b in blocks[1:-1]]
     columns.append(("All pixels (%)", "全部像素（%）", ".1f"))
     rows = [
-        [TITLES[name], *(cell(runs[name, CENTRED, b]["accuracy"][:, 0]) for b in blocks)]
+        [TITLES[name], *(cell(runs[name, CENTRED, b]["accuracy_percent"][:, 0]) for b in blocks)]
         for name in PERMUTED
     ]
     return table(columns, rows)
@@ -189,7 +189,7 @@ def pooling_table(runs: Runs) -> dict[str, Any]:
     rows = []
     for name, pool in POOLINGS.items():
         found = runs[name, CENTRED, 1]
-        row = [POOL_TITLES[pool], cell(found["accuracy"][:, 0])]
+        row = [POOL_TITLES[pool], cell(found["accuracy_percent"][:, 0])]
         row += [cell(found["kept"][:, s]) for s in (1, 2, 4)]
         rows.append(row + [cell(found["change"][:, s]) for s in (1, 2, 3, 4)])
     return table(columns, rows)
@@ -203,11 +203,14 @@ def summary(runs: Runs, blocks: list[int]) -> dict[str, Any]:
 
     return {
         "shift": {
-            name: {p: by_shift(runs[name, p, 1]["accuracy"]) for p in (CENTRED, SHIFTED)}
+            name: {p: by_shift(runs[name, p, 1]["accuracy_percent"]) for p in (CENTRED, SHIFTED)}
             for name in NETWORKS
         },
         "permutation": {
-            name: {str(b): float(runs[name, CENTRED, b]["accuracy"][:, 0].mean()) for b in blocks}
+            name: {
+                str(b): float(runs[name, CENTRED, b]["accuracy_percent"][:, 0].mean())
+                for b in blocks
+            }
             for name in PERMUTED
         },
         "pooling": {
@@ -268,7 +271,9 @@ def report(
     )
     run.save_figure(figures.pooling_figure(task.name, runs, POOLINGS), f"{name}_pooling")
     finals = {
-        f"{labels[n]}, moved by 2 px (%)": float(runs[n, CENTRED, 1]["accuracy"][:, 2].mean())
+        f"{labels[n]}, moved by 2 px (%)": float(
+            runs[n, CENTRED, 1]["accuracy_percent"][:, 2].mean()
+        )
         for n in NETWORKS
     }
     run.finish(finals, "python chapter_04_cnn_classic/exp_data_size.py")

@@ -114,10 +114,10 @@ def facts_of(task: ImageTask) -> dict[str, Any]:
 
 
 def majority_accuracy(task: ImageTask) -> dict[str, float]:
-    """Accuracies in per cent of always naming the most frequent class of the training split."""
+    """Accuracies of always naming the most frequent class of the training split."""
     common = task.train[1].mode().values
     splits = {"val": task.val[1], "test": task.test[1]}
-    return {name: 100 * (y == common).float().mean().item() for name, y in splits.items()}
+    return {name: (y == common).float().mean().item() for name, y in splits.items()}
 
 
 def standardize(pixels: Tensor, task: ImageTask) -> Tensor:

@@ -250,7 +250,7 @@ def report(
         "model": classifier.name,
         "dataset": classifier.dataset,
         "classes": list(classifier.classes),
-        "test_accuracy": classifier.test_accuracy,
+        "test_accuracy_percent": classifier.test_accuracy_percent,
         "chance": 100 / len(classifier.classes),
         "classified": len(predictions),
         "named": len(named),

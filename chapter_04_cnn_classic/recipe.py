@@ -186,8 +186,6 @@ def predict(
 
 
 def accuracy(model: nn.Module, task: ImageTask, split: str = "test", **options: Any) -> float:
-    """Share of correct predictions in per cent; options as for `predict`."""
+    """Share of correct predictions; options as for `predict`."""
     labels = getattr(task, split)[1].cpu()
-    return (
-        100 * (predict(model, task, split, **options).argmax(dim=1) == labels).float().mean().item()
-    )
+    return (predict(model, task, split, **options).argmax(dim=1) == labels).float().mean().item()

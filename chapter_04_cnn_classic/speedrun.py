@@ -42,7 +42,7 @@ from chapter_04_cnn_classic.speedrun_training import (
     train,
 )
 from utils import cli, plotting
-from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
+from utils.checkpoint import evaluator, load_checkpoint, load_state, save_checkpoint
 from utils.device import pick_precision
 from utils.errors import UserError
 from utils.model_summary import parameter_count
@@ -100,7 +100,7 @@ def race(
     for views in VIEWS:
         began = time.perf_counter()
         logits = predict(model, task, split, views, precision)
-        result[f"accuracy_{views}"] = accuracy(logits, getattr(task, split)[1])
+        result[f"accuracy_{views}_percent"] = 100 * accuracy(logits, getattr(task, split)[1])
         result[f"seconds_test_{views}"] = time.perf_counter() - began
     result["seconds"] = result["seconds_training"] + result[f"seconds_test_{VIEWS[-1]}"]
     path, facts = weights_of(settings, seed, run), {"architecture": {"model": "speedrun"}}
@@ -167,7 +167,7 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
         },
         folder="results",
         dataset=task.name,
-        metrics={f"{split}_accuracy": result[f"accuracy_{VIEWS[-1]}"]},
+        metrics={f"{split}_accuracy_percent": result[f"accuracy_{VIEWS[-1]}_percent"]},
         task=f"classification into {len(task.classes)} classes, {VIEWS[-1]} views",
         **facts_of(task),
         parameters=metrics["parameters"],
@@ -175,7 +175,7 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
     )
     run.save_figure(seconds_figure(rows, task.name, split), name)
     finals = {
-        f"{split} accuracy (%)": metrics["longest"][f"accuracy_{VIEWS[-1]}"],
+        f"{split} accuracy (%)": metrics["longest"][f"accuracy_{VIEWS[-1]}_percent"],
         "seconds": metrics["longest"]["seconds"],
     }
     run.finish(finals, next_command="python chapter_04_cnn_classic/exp_ladder.py")
@@ -186,8 +186,8 @@ def means(runs: list[dict[str, float]]) -> dict[str, float]:
     keys = [key for key in runs[0] if key != "seed"]
     result = {key: float(np.mean([run[key] for run in runs])) for key in keys}
     for views in VIEWS:
-        key = f"accuracy_{views}"
-        result[f"{key}_std"] = float(np.std([run[key] for run in runs]))
+        column = [run[f"accuracy_{views}_percent"] for run in runs]
+        result[f"accuracy_{views}_std_percent"] = float(np.std(column))
     return result
 
 
@@ -222,7 +222,7 @@ def doubling(budgets: list[dict[str, float]]) -> dict[str, float]:
     """
     ordered = sorted(budgets, key=lambda budget: budget["seconds"])
     short, long = ordered[0], ordered[-1]
-    errors = [100 - budget[f"accuracy_{VIEWS[-1]}"] for budget in (short, long)]
+    errors = [100 - budget[f"accuracy_{VIEWS[-1]}_percent"] for budget in (short, long)]
     if short["seconds"] == long["seconds"] or min(errors) <= 0 or errors[0] <= errors[1]:
         return {}
     power = math.log(errors[1] / errors[0]) / math.log(long["seconds"] / short["seconds"])
@@ -242,7 +242,7 @@ def speed_table(rows: list[tuple[Settings, list[dict[str, float]]]]) -> dict[str
     lines = []
     for settings, runs in rows:
         mean = means(runs)
-        scores = cells(runs, [f"accuracy_{views}" for views in VIEWS])
+        scores = cells(runs, [f"accuracy_{views}_percent" for views in VIEWS])
         seconds = [mean["seconds_training"], mean[f"seconds_test_{VIEWS[-1]}"]]
         lines.append([settings.epochs, *seconds, *scores])
     return table(columns, lines)
@@ -258,7 +258,7 @@ def seconds_figure(
         seconds = [
             [r["seconds_training"] + r[f"seconds_test_{views}"] for r in runs] for _, runs in rows
         ]
-        values = [[r[f"accuracy_{views}"] for r in runs] for _, runs in rows]
+        values = [[r[f"accuracy_{views}_percent"] for r in runs] for _, runs in rows]
         centre = [float(np.mean(s)) for s in seconds], [float(np.mean(v)) for v in values]
         ax.plot(*centre, marker=marker, label=f"{views} view{'s' * (views > 1)}", **look)
         ax.plot(np.ravel(seconds), np.ravel(values), ".", color=look["color"], alpha=0.6)
@@ -281,15 +281,21 @@ def seconds_figure(
     return figure
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
-    """The shipped network's accuracy in per cent with all views, from the data."""
+def load_speednet(path: Path) -> tuple[SpeedNet, dict[str, Any]]:
+    """The network of a checkpoint, and all of it."""
     checkpoint = load_checkpoint(path)
     facts = checkpoint["architecture"]
     model = SpeedNet(facts["widths"], facts["num_classes"])
     load_state(model, checkpoint["state"], path)
-    task = load_task(checkpoint["dataset"], data_dir)
-    logits = predict(model, task, "test", VIEWS[-1], "fp32")
-    return {"test_accuracy": accuracy(logits, task.test[1])}
+    return model, checkpoint
+
+
+def test_accuracy(model: SpeedNet, task: ImageTask) -> float:
+    """With all views."""
+    return accuracy(predict(model, task, "test", VIEWS[-1], "fp32"), task.test[1])
+
+
+evaluate_checkpoint = evaluator(load_speednet, load_task, test_accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:

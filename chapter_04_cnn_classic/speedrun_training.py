@@ -216,4 +216,4 @@ def views_of(x: Tensor, count: int) -> Iterator[tuple[float, Tensor]]:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    return 100 * (logits.argmax(dim=1) == labels).float().mean().item()
+    return (logits.argmax(dim=1) == labels).float().mean().item()

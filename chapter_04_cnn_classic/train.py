@@ -38,6 +38,7 @@ from chapter_04_cnn_classic.image_tasks import (
 from chapter_04_cnn_classic.model import MODELS, build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe, augmentations
 from utils import cli, datasets
+from utils.checkpoint import evaluator
 from utils.errors import UserError
 from utils.model_summary import parameter_count
 from utils.results import table
@@ -184,7 +185,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
     confusion = train_figures.confusion_counts(labels, logits.argmax(dim=1), len(task.classes))
     title = f"{args.model} on {task.name}"
     metrics = summary(rows) | {
-        "baseline": majority_accuracy(task)["test"],
+        "baseline": 100 * majority_accuracy(task)["test"],
         "by_class": dict(zip(task.classes, train_figures.recall(confusion), strict=True)),
         "recipe": recipe.as_dict(),
         "parameters": parameter_count(model),
@@ -198,7 +199,7 @@ def report(args, run: Run, task: ImageTask, recipe: Recipe, shown, rows, histori
         architecture=architecture_of(args, task),
         folder="results",
         dataset=task.name,
-        metrics={"val_accuracy": rows[0]["val"], "test_accuracy": rows[0]["test"]},
+        metrics={"val_accuracy_percent": rows[0]["val"], "test_accuracy_percent": rows[0]["test"]},
         task=f"classification into {len(task.classes)} classes",
         **facts_of(task),
         parameters=metrics["parameters"],
@@ -252,11 +253,7 @@ def result_table(rows: list[dict[str, float]], metrics: dict[str, Any]) -> dict[
     return table(columns, [[*cells, metrics["baseline"], mean_std("seconds")]])
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
-    """A trained network's test accuracy in per cent, from the data."""
-    model, checkpoint = load_model(path)
-    task = load_task(checkpoint["dataset"], data_dir)
-    return {"test_accuracy": recipes.accuracy(model, task)}
+evaluate_checkpoint = evaluator(load_model, load_task, recipes.accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:

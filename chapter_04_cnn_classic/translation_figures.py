@@ -1,7 +1,7 @@
 """The figures of exp_translation.py.
 
-Everything here draws what it is given; `runs[network, pictures, block]` has the arrays "accuracy",
-"kept" and "change", (seeds, shifts), in per cent.
+Everything here draws what it is given; `runs[network, pictures, block]` has the arrays
+"accuracy_percent", "kept" and "change", (seeds, shifts), in per cent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def shift_figure(
     shifts = range(margin + 1)
     for ax, (pictures, title) in zip(axes, titles.items(), strict=True):
         for color, (name, label) in zip(plotting.COLORS, labels.items(), strict=False):
-            plotting.band(ax, shifts, runs[name, pictures, 1]["accuracy"], label, color)
+            plotting.band(ax, shifts, runs[name, pictures, 1]["accuracy_percent"], label, color)
         ax.axhline(chance, label="chance", **CHANCE_STYLE)
         ax.set(title=f"{dataset}: {title}", xlabel="test pictures moved by (pixels)", ylim=(0, 102))
         ax.set_xticks(shifts)
@@ -54,7 +54,7 @@ def permutation_figure(
         ax.remove()
     ax = fig.add_subplot(grid[1, :])
     for name in names:
-        values = [runs[name, "centred", b]["accuracy"][:, 0] for b in blocks]
+        values = [runs[name, "centred", b]["accuracy_percent"][:, 0] for b in blocks]
         color = plotting.COLORS[list(labels).index(name)]
         by_seed = list(zip(*values, strict=True))  # (seeds, blocks)
         plotting.band(ax, range(len(blocks)), by_seed, labels[name], color)

@@ -263,7 +263,7 @@ model = build_model("simple_cnn", num_classes=3, widths=WIDTHS)
 history = train(model, task, Recipe(epochs=6, batch_size=32, lr=5e-3), seed=0)
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(images):,} pictures")
 for part in ("train", "val", "test"):
-    print(f"{part:5} accuracy {accuracy(model, task, part):.1f}% (guessing: 33.3%)")
+    print(f"{part:5} accuracy {accuracy(model, task, part):.1%} (guessing: 33.3%)")
 figure, ax = plotting.subplots(width=5.6, height=3.2)
 for part in ("train", "val"):
     ax.plot(range(1, 7), [100 * row[f"{part}_accuracy"] for row in history.epochs], label=part)

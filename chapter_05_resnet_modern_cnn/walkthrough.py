@@ -194,7 +194,9 @@ for name, shortcut in (("residual", "A"), ("plain", "none")):
     network = CifarResNet(3, widths=(8, 16, 32), shortcut=shortcut)
     history = train(network, task, recipe, seed=0)
     losses[name] = history.step_losses
-    print(f"{name:9} loss {np.mean(losses[name][-50:]):.3f}, test {accuracy(network, task):.1f} %")
+    print(
+        f"{name:9} loss {np.mean(losses[name][-50:]):.3f}, test {100 * accuracy(network, task):.1f} %"
+    )
 smooth = {n: np.convolve(v, np.ones(15) / 15, "valid") for n, v in losses.items()}
 lines(smooth, "step", "training loss (nats)", "20 layers, mean of 15 steps", log=False)
 
@@ -215,10 +217,10 @@ lines(smooth, "step", "training loss (nats)", "20 layers, mean of 15 steps", log
 few = load_task("shapes", limit=500)
 for name in ("resnet20", "plainnet20"):
     network, _ = load_model(WEIGHTS / f"{name}_shapes.pth")
-    print(f"{name}: whole {accuracy(network, few):.1f} %")
+    print(f"{name}: whole {100 * accuracy(network, few):.1f} %")
     for block in blocks_of(network):
         with without(network, [block]):
-            print(f"   without {block}: {accuracy(network, few):.1f} %")
+            print(f"   without {block}: {100 * accuracy(network, few):.1f} %")
 
 paths = [comb(9, k) for k in range(10)]
 print("paths through 9 blocks, by their length:", paths, "sum", sum(paths))

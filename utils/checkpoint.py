@@ -19,7 +19,7 @@ import pickle
 import re
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,6 +115,27 @@ def load_state(model: Any, state: dict[str, Any], path: str | Path) -> None:
     except RuntimeError as error:
         first = str(error).split("\n")[1 if "\n" in str(error) else 0].strip()
         raise CheckpointError(f"{path} does not fit this architecture: {first}") from None
+
+
+def evaluator(
+    load: Callable[[Path], tuple[Any, dict[str, Any]]],
+    load_data: Callable[[str, str | None], Any],
+    accuracy: Callable[[Any, Any], float],
+) -> Callable[..., dict[str, float]]:
+    """The function(path, data_dir) that measures a classifier's checkpoint again, from its data.
+
+    load(path) -> (model, checkpoint); load_data(name, data_dir) -> data; accuracy(model, data) is
+    the share of the test split that is right. It is returned under the name, and so in the unit,
+    that the checkpoint's own metrics have: "test_accuracy" or "test_accuracy_percent".
+    """
+
+    def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
+        model, checkpoint = load(path)
+        share = accuracy(model, load_data(checkpoint["dataset"], data_dir))
+        found = {"test_accuracy": share, "test_accuracy_percent": 100 * share}
+        return {name: value for name, value in found.items() if name in checkpoint["metrics"]}
+
+    return evaluate_checkpoint
 
 
 def require_plain(content: Any, path: str | Path) -> None:

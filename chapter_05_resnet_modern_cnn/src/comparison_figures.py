@@ -20,7 +20,7 @@ def losses(results: Results, title: str) -> Any:
     shown = {
         "train_losses": "training loss (nats)",
         "val_losses": "validation loss (nats)",
-        "val_accuracies": "validation accuracy (%)",
+        "val_accuracies_percent": "validation accuracy (%)",
     }
     for ax, (key, label) in zip(axes, shown.items(), strict=True):
         for kind, rows in results.items():

@@ -99,8 +99,8 @@ def train_one(
     label = f"{name} seed {seed}"
     row = train_and_judge(model, task, recipe_of(args), seed, args, run, label)
     errors = {
-        "train_errors": [100 - accuracy for accuracy in row["train_accuracies"]],
-        "val_errors": [100 - accuracy for accuracy in row["val_accuracies"]],
+        "train_errors": [100 - percent for percent in row["train_accuracies_percent"]],
+        "val_errors": [100 - percent for percent in row["val_accuracies_percent"]],
         "train_error": 100 - row["train"],
         "test_error": 100 - row["test"],
     }

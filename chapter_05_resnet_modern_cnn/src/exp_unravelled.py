@@ -127,7 +127,7 @@ def take_apart(model: nn.Module, task: ImageTask, run: Run) -> dict[str, Any]:
     """Test error whole, without each block, and without random choices of several."""
 
     def error() -> float:
-        return 100 - recipes.accuracy(model, task, device=run.device)
+        return 100 - 100 * recipes.accuracy(model, task, device=run.device)
 
     names = blocks_of(model)
     found: dict[str, Any] = {"whole": error(), "blocks": names, "one": [], "several": {}}

@@ -191,7 +191,7 @@ def embedded(args: argparse.Namespace, run: Run) -> tuple[Source, ImageTask]:
         recipe = Recipe(epochs, 64, 0.02, "muon", weight_decay=0.05, augment="flip,crop")
         where = placed(args, run)
         recipes.train(model, task, recipe, args.seed, label="source", **where)
-        metrics = {"test_accuracy": recipes.accuracy(model, task, **where)}
+        metrics = {"test_accuracy_percent": 100 * recipes.accuracy(model, task, **where)}
         facts = {"architecture": architecture, "dataset": task.name, "metrics": metrics}
         save_checkpoint(path, model.cpu().state_dict(), **facts, **facts_of(task))
     return source_of(str(path)), transfer.only_classes(whole, TARGET_CLASSES)
@@ -230,7 +230,7 @@ def train_one(
         found = {"loss": descend(method, model, batches, args, label, where)}
     seconds = time.perf_counter() - begun
     return {
-        "test": recipes.accuracy(model, task, **where),
+        "test": 100 * recipes.accuracy(model, task, **where),
         "train_loss": found["loss"],
         "trained": parameter_count(model, trainable=True),
         "seconds": seconds,
@@ -296,7 +296,7 @@ def report(
         "target": {"dataset": task.name, "classes": list(task.classes)},
         "chance": chance,
         "precision": run.convolution_precision,
-        "baseline": baselines.majority_accuracy(task)["test"],
+        "baseline": 100 * baselines.majority_accuracy(task)["test"],
         "origin": task.origin,
     }
     seeds = list(range(args.seed, args.seed + args.seeds))

@@ -97,7 +97,7 @@ def report(
         "model": classifier.name,
         "dataset": classifier.dataset,
         "classes": list(classifier.classes),
-        "test_accuracy": classifier.test_accuracy,
+        "test_accuracy_percent": classifier.test_accuracy_percent,
         "classified": len(predictions),
         "named": len(named),
         "right": len(right),

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +34,7 @@ from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_D
 from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
-from utils.checkpoint import load_checkpoint, load_state
+from utils.checkpoint import evaluator, load_checkpoint, load_state
 from utils.model_summary import parameter_count
 from utils.modes import training
 from utils.results import cells, over_seeds, table
@@ -177,7 +176,7 @@ def train_once(
         facts={"architecture": architecture, "dataset": task.name, **facts_of(task)},
         on_epoch=look,
     )
-    test = recipes.accuracy(model, task, device=run.device, precision=precision)
+    test = 100 * recipes.accuracy(model, task, device=run.device, precision=precision)
     gradients = [norms[epoch] for epoch in sorted(norms)]
     return model, judge(history, test) | {"gradients": gradients, "architecture": architecture}
 
@@ -220,16 +219,16 @@ def train_and_judge(
     """Train `model` in place on the run's device; what `judge` says of it."""
     where = {"device": run.device, "precision": run.convolution_precision}
     history = recipes.train(model, task, recipe, seed, label=label, **where)
-    return judge(history, recipes.accuracy(model, task, **where))
+    return judge(history, 100 * recipes.accuracy(model, task, **where))
 
 
 def judge(history: History, test: float) -> dict[str, Any]:
     """What is reported of one training: accuracies in per cent, losses, and its time."""
     return {
         "train_losses": [row["train_loss"] for row in history.epochs],
-        "train_accuracies": [100 * row["train_accuracy"] for row in history.epochs],
+        "train_accuracies_percent": [100 * row["train_accuracy"] for row in history.epochs],
         "val_losses": [row["val_loss"] for row in history.epochs],
-        "val_accuracies": [100 * row["val_accuracy"] for row in history.epochs],
+        "val_accuracies_percent": [100 * row["val_accuracy"] for row in history.epochs],
         "epochs": len(history.epochs),
         "train_loss": history.epochs[-1]["train_loss"],
         "train": 100 * history.epochs[-1]["train_accuracy"],
@@ -258,7 +257,7 @@ def report(
         "chance": 100 / len(task.classes),
         "precision": run.convolution_precision,
         "baselines": {
-            "majority": baselines.majority_accuracy(task),
+            "majority": {k: 100 * v for k, v in baselines.majority_accuracy(task).items()},
             "linear": baselines.linear(task),
         },
         "recipe": recipe.as_dict(),
@@ -289,7 +288,7 @@ def save_weights(
         {key: value.contiguous() for key, value in half.items()},
         architecture=row["architecture"],
         dataset=task.name,
-        metrics={"val_accuracy": row["val"], "test_accuracy": row["test"]},
+        metrics={"val_accuracy_percent": row["val"], "test_accuracy_percent": row["test"]},
         task=f"classification into {len(task.classes)} classes",
         parameters=parameter_count(model),
         seconds=row["seconds"],
@@ -336,11 +335,7 @@ def result_table(
     return table(columns, lines)
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
-    """A trained network's test accuracy in per cent, from the data."""
-    model, checkpoint = load_model(path)
-    task = load_task(checkpoint["dataset"], data_dir)
-    return {"test_accuracy": recipes.accuracy(model, task)}
+evaluate_checkpoint = evaluator(load_model, load_task, recipes.accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:

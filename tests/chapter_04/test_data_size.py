@@ -80,7 +80,7 @@ def test_a_run_learns_and_repeats_itself(augment):
         device_used=torch.device("cpu"), precision_used="fp32",
     )  # fmt: skip
     first = script.run_once(task, 200, augment, 0, args)
-    assert first["accuracy"] > 50  # chance: 10 %
+    assert first["accuracy_percent"] > 50  # chance: 10 %
     if augment:
         assert script.run_once(task, 200, augment, 0, args) == first
 

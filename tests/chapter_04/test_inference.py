@@ -40,7 +40,7 @@ def save_color_network(path: Path, **changes) -> Path:
     facts = {
         "architecture": architecture | {"widths": [3]},
         "dataset": "colours",
-        "metrics": {"test_accuracy": 100.0},
+        "metrics": {"test_accuracy_percent": 100.0},
         "classes": CLASSES,
         "mean": [0.0, 0.0, 0.0],
         "std": [1.0, 1.0, 1.0],

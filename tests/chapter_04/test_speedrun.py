@@ -95,7 +95,7 @@ def test_training_is_repeatable_and_learns(task):
     pairs = zip(first.state_dict().values(), again.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     logits = speedrun.predict(first, task, "train", 1, "fp32")
-    assert speedrun.accuracy(logits, task.train[1]) > 20  # chance is 10
+    assert speedrun.accuracy(logits, task.train[1]) > 0.2  # chance is 0.1
 
 
 def test_norms_of_the_matrices_are_kept(task):
@@ -138,7 +138,7 @@ def test_a_stopped_ladder_goes_on_with_the_finished_rungs(tmp_path):
 
 
 def test_what_a_doubling_of_the_time_is_worth():
-    budgets = [{"seconds": s, "accuracy_6": a} for s, a in ((400.0, 84.0), (100.0, 68.0))]
+    budgets = [{"seconds": s, "accuracy_6_percent": a} for s, a in ((400.0, 84.0), (100.0, 68.0))]
     found = speedrun_script.doubling(budgets)  # error 32 -> 16 in two doublings
     assert found["error_factor"] == pytest.approx(0.5**0.5)
     assert found["minutes_to_target"] == pytest.approx(1600 / 60)  # 8 %: two doublings more

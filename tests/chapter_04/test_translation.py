@@ -118,7 +118,7 @@ def test_measures_of_known_logits():
     half = torch.cat([right[:2], wrong[2:]])
     logits = torch.stack([right.expand(4, 4, 2), wrong.expand(4, 4, 2), half.expand(4, 4, 2)])
     found = script.measure(logits, labels)
-    assert found["accuracy"] == [100, 0, 50] and found["kept"] == [100, 0, 50]
+    assert found["accuracy_percent"] == [100, 0, 50] and found["kept"] == [100, 0, 50]
     assert found["change"][0] == 0 and found["change"][1] == pytest.approx(200)
 
 

@@ -43,7 +43,7 @@ def compared(epochs, layers=31, seeds=2):
     for kind in KINDS:
         norms = np.exp(-np.arange(epochs + 1)[:, None] - 0.1 * np.arange(layers))
         curves = {key: 1 + rng.random(epochs) for key in ("train_losses", "val_losses")}
-        row = curves | {"val_accuracies": 50 + rng.random(epochs), "gradients": norms}
+        row = curves | {"val_accuracies_percent": 50 + rng.random(epochs), "gradients": norms}
         results[kind] = [row] * seeds
     return results
 

@@ -83,8 +83,8 @@ def test_shipped_weights_are_half_and_answer_as_reported(compared):
     assert all(value.dtype == torch.float16 for value in floats)
     assert checkpoint["dataset"] == "shapes" and len(checkpoint["classes"]) == 10
     task = load_task("shapes", limit=200)
-    accuracy = model_train.recipes.accuracy(model.float(), task)
-    assert accuracy == pytest.approx(checkpoint["metrics"]["test_accuracy"], abs=1.1)
+    percent = 100 * model_train.recipes.accuracy(model.float(), task)
+    assert percent == pytest.approx(checkpoint["metrics"]["test_accuracy_percent"], abs=1.1)
 
 
 def test_looking_at_gradients_changes_nothing():

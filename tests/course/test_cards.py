@@ -28,9 +28,9 @@ def test_the_chinese_part_of_a_card_has_its_own_words(chapter):
 
 
 def test_metrics_in_both_languages():
-    metrics = {"val_accuracy": 94.567, "silu_rmse_outside": 0.5}
-    assert metrics_text(metrics, "en") == "val_accuracy 94.57, silu_rmse_outside 0.5"
-    assert metrics_text(metrics, "zh") == "验证准确率 94.57，silu 训练区间外 RMSE 0.5"
+    metrics = {"val_accuracy_percent": 94.567, "silu_rmse_outside": 0.5}
+    assert metrics_text(metrics, "en") == "val_accuracy_percent 94.57, silu_rmse_outside 0.5"
+    assert metrics_text(metrics, "zh") == "验证准确率（%） 94.57，silu 训练区间外 RMSE 0.5"
 
 
 def test_what_no_rule_knows_stays():

@@ -17,7 +17,7 @@ PUBLIC = {
     "utils.run": "Run environment read_toml table",
     "utils.results": "cells over_seeds table",
     "utils.environment": "environment git_commit peak_memory_bytes processor_name",
-    "utils.checkpoint": "CheckpointError load_checkpoint load_state save_checkpoint",
+    "utils.checkpoint": "CheckpointError evaluator load_checkpoint load_state save_checkpoint",
     "utils.device": "autocast pick_device set_threads synchronize",
     "utils.file_io_util": "append_jsonl atomic_write file_digest human_bytes new_folder plain "
     "read_json read_jsonl writable_folder write_json",
