@@ -20,6 +20,7 @@ each_text = pytest.mark.parametrize(
 )
 PYTHON_FILE = re.compile(r"`([\w./]+\.py)`")
 NAME = re.compile(r"[A-Za-z_][\w.]*")
+TARGET = re.compile(r"(?<=\])\([^()]*\)")  # of a link, whose words stay
 ASIDE = re.compile(r"[(（][^()（）]*[)）]")  # "(`Dropout` is chapter 2's)", and the () of a call
 
 
@@ -49,7 +50,7 @@ def rows_to_code(text: str) -> Iterator[tuple[list[str], list[str]]]:
         if columns and len(cells) == len(header) and cells[0].lower() != header[0]:
             alone = header[columns[0]] in ("file", "文件")  # else "file: function"
             place = " ".join(cells[columns[0] : columns[0] + 1 + alone])
-            yield from split(re.findall(r"`([^`]+)`", ASIDE.sub("", place)))
+            yield from split(re.findall(r"`([^`]+)`", ASIDE.sub("", TARGET.sub("", place))))
 
 
 def split(words: list[str]) -> Iterator[tuple[list[str], list[str]]]:
@@ -116,7 +117,7 @@ def test_rows_are_read():
         "| equation | file: function | shapes |\n|---|---|---|\n"
         "| $a$ | `a.py`: `f`, `g(x)`; `b.py`: `C.h` with `k=1` | `(B, C)` |\n\n"
         "| symbol | file | function or class |\n|---|---|---|\n"
-        "| $a \\| b$ | `a.py`, `b.py` | `f` (`x` is not ours) |\n"
+        "| $a \\| b$ | [`a.py`](../a.py), `b.py` | `f` (`x` is [not ours](c.md)) |\n"
         "| what | Files in the run folder |\n"
     )
     assert list(rows_to_code(text)) == [
