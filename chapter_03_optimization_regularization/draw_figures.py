@@ -1,12 +1,17 @@
-"""Draws the six figures of the chapter's text. Nothing is sketched: every line is computed.
+"""Draws the figures of the chapter's text. Nothing is sketched: every line is computed.
 
-What you learn to see: a narrow valley, where gradient descent zigzags and momentum runs along
-(`valley.svg`); for which step and momentum the heavy ball converges (`momentum_regions.svg`, Polyak
-1964); the learning-rate schedules (`schedules.svg`); bias and variance of polynomials of growing
-degree, measured over many data sets (`bias_variance.svg`); why L1 makes weights exactly zero and L2
-does not (`l1_l2_geometry.svg`); which numbers each normalisation averages (`norm_axes.svg`).
+What you learn to see:
 
-Command: `python chapter_03_optimization_regularization/draw_figures.py`. Ten seconds, no training.
+    valley.svg                a narrow valley: gradient descent zigzags, momentum runs along
+    momentum_regions.svg      for which step and momentum the heavy ball converges (Polyak 1964)
+    muon_singular_values.svg  a momentum matrix before and after Muon's Newton-Schulz steps
+    schedules.svg             the learning rate of eight schedules over a run
+    bias_variance.svg         bias and variance of polynomials, measured over many data sets
+    l1_l2_geometry.svg        why L1 makes weights exactly zero and L2 does not
+    norm_axes.svg             which numbers each normalisation averages
+
+Command: `python chapter_03_optimization_regularization/draw_figures.py`. Ten seconds; nothing is
+trained but a small network for fifty steps, whose momentum Muon's figure shows.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from chapter_03_optimization_regularization.figures.text_generalisation import (
     draw_l1_l2,
     draw_norm_axes,
 )
+from chapter_03_optimization_regularization.figures.text_muon import draw_singular_values
 from chapter_03_optimization_regularization.figures.text_optimisation import (
     draw_momentum_regions,
     draw_schedules,
@@ -32,6 +38,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     draws = 100 if args.quick else 2000
     run.save_figure(draw_valley(), "valley", svg=True)
     run.save_figure(draw_momentum_regions(), "momentum_regions", svg=True)
+    run.save_figure(draw_singular_values(args.seed), "muon_singular_values", svg=True)
     run.save_figure(draw_schedules(), "schedules", svg=True)
     run.save_figure(draw_bias_variance(draws, args.seed), "bias_variance", svg=True)
     run.save_figure(draw_l1_l2(), "l1_l2_geometry", svg=True)
@@ -50,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return cli.run(build_parser(), experiment, script=__file__, argv=argv, uses_torch=False)
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
 
 
 if __name__ == "__main__":
