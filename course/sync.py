@@ -26,15 +26,24 @@ from utils.errors import UserError
 
 
 def sync(root: Path = ROOT, check: bool = False) -> list[str]:
-    """Rewrite what is stale (`check`: only name it); returns "README.md:12 results:NAME" lines."""
+    """Rewrite what is stale (`check`: only name it); returns "README.md:12 results:NAME" lines.
+
+    A document with a marker that cannot be filled stays as it is; UserError names all of them.
+    """
     chapters = load_chapters(root)
-    stale = []
+    stale, wrong = [], []
     for file in documents(root):
         old = file.read_text(encoding="utf-8")
-        new, changes = fill(old, Document(root, file, chapters))
+        try:
+            new, changes = fill(old, Document(root, file, chapters))
+        except UserError as error:
+            wrong.append(str(error))
+            continue
         stale += changes
         if changes and not check:
             file.write_text(new, encoding="utf-8", newline="\n")
+    if wrong:
+        raise UserError("\n".join(wrong))
     for chapter in chapters:
         if not chapter.checkpoints:
             continue
@@ -70,30 +79,35 @@ def documents(root: Path) -> list[Path]:
 
 
 def fill(text: str, document: Document) -> tuple[str, list[str]]:
-    """The text with every block rendered again, and the places that changed."""
+    """The text with every block rendered again, and the places that changed; or UserError."""
     name = document.file.relative_to(document.root).as_posix()
     _reject_stray_markers(text, name)
     changes: list[str] = []
+    wrong: list[str] = []
 
     def rendered(match: re.Match[str]) -> str:
         if match["kind"] is None:  # code
             return match[0]
         marker = f"{match['kind']}:{match['spec']}" if match["spec"] else match["kind"]
         place = f"{name}:{_line(text, match.start())}"
-        new = _render(marker, place, document)
+        try:
+            new = _render(marker, document)
+        except BlockError as error:
+            wrong.append(f"{place}: {marker}: {error}")
+            return match[0]
         if new != match[0]:
             changes.append(f"{place} {marker}")
         return new
 
-    return PART.sub(rendered, text), changes
+    new_text = PART.sub(rendered, text)
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return new_text, changes
 
 
-def _render(marker: str, place: str, document: Document) -> str:
+def _render(marker: str, document: Document) -> str:
     kind, _, spec = marker.partition(":")
-    try:
-        content = RENDERERS[kind](document, spec)
-    except BlockError as error:
-        raise UserError(f"{place}: {marker}: {error}") from None
+    content = RENDERERS[kind](document, spec)
     gap = "" if kind in INLINE else "\n\n"  # a blank line, or GitHub shows no table
     return f"<!-- {marker} -->{gap}{content}{gap}<!-- /{kind} -->"
 

@@ -26,6 +26,7 @@ from course.reading import (
     headings,
     images,
     links,
+    without_code,
 )
 from course.sync import documents, sync
 
@@ -246,6 +247,15 @@ def test_no_line_starts_with_a_value_marker(file: Path):
     """Markdown takes a line that starts with a comment for HTML and ends the paragraph there."""
     lines = file.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.lstrip().startswith("<!-- value")] == []
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=name_of)
+def test_folded_parts_are_closed_and_their_markdown_is_seen(file: Path):
+    """GitHub takes what follows <details> for plain HTML up to the next blank line."""
+    text = without_code(file.read_text(encoding="utf-8"))
+    assert re.findall(r"</?details\b", text) == ["<details", "</details"] * text.count("</details>")
+    assert re.findall(r"<details[^\n]*\n(?!\n)[^\n]*", text) == [], "a blank line must follow"
+    assert re.findall(r"[^\n]*[^\n]\n</details>", text) == [], "a blank line must stand before"
 
 
 def test_one_chinese_word_for_one_thing():

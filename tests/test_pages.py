@@ -48,6 +48,14 @@ def test_the_pages_are_those_of_the_manifest(chapter: Chapter):
     assert bool(listed) or chapter.number in IN_ONE_README
 
 
+@each_chapter
+@each_language
+def test_a_page_is_called_what_the_list_calls_it(chapter: Chapter, language: str):
+    for page, file in zip(chapter.pages, chapter_files(chapter, language)[1:], strict=True):
+        title = page.title_zh if language == "zh" else page.title
+        assert file.read_text(encoding="utf-8").partition("\n")[0] == f"# {title}", name_of(file)
+
+
 @pytest.mark.parametrize("chapter", PAGED, ids=lambda chapter: chapter.name)
 @each_language
 def test_the_front_page_is_short_and_lists_the_pages(chapter: Chapter, language: str):

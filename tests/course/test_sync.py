@@ -172,3 +172,19 @@ def test_wrong_markers(root, text, message):
 def test_chapter_block_outside_a_chapter(root):
     with pytest.raises(UserError, match="belongs into the README of a chapter"):
         fill(root, "<!-- scripts --><!-- /scripts -->", "README.md")
+
+
+def test_all_wrong_markers_are_named_at_once_and_the_rest_is_filled(root):
+    folder = root / "chapter_01_tiny"
+    (folder / "docs").mkdir()
+    bad = "<!-- results:no --><!-- /results -->\n\n<!-- value:errors:x --><!-- /value -->\n"
+    (folder / "docs" / "01_a.md").write_text(bad, encoding="utf-8")
+    (folder / "README.md").write_text(bad, encoding="utf-8")
+    (root / "README.md").write_text("<!-- chapters --><!-- /chapters -->", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        sync(root)
+    places = [line.split(" ")[0] for line in str(caught.value).splitlines()]
+    names = ["chapter_01_tiny/README.md", "chapter_01_tiny/docs/01_a.md"]
+    assert places == [f"{name}:{line}:" for name in names for line in (1, 3)]
+    assert (folder / "README.md").read_text(encoding="utf-8") == bad
+    assert "[Tiny](chapter_01_tiny/README.md)" in (root / "README.md").read_text(encoding="utf-8")
