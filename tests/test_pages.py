@@ -48,6 +48,14 @@ def test_the_pages_are_those_of_the_manifest(chapter: Chapter):
     assert bool(listed) or chapter.number in IN_ONE_README
 
 
+@pytest.mark.parametrize("chapter", PAGED, ids=lambda chapter: chapter.name)
+def test_pages_are_numbered_and_their_minutes_fit_into_the_hours(chapter: Chapter):
+    """A text may say "page 3", so the file's number is the place in the list."""
+    numbers = [int(Path(page.file).name.split("_")[0]) for page in chapter.pages]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert sum(page.minutes for page in chapter.pages) <= 60 * chapter.hours
+
+
 @each_chapter
 @each_language
 def test_a_page_is_called_what_the_list_calls_it(chapter: Chapter, language: str):
