@@ -3,6 +3,8 @@
 What you learn to see:
 
     valley.svg                a narrow valley: gradient descent zigzags, momentum runs along
+    three_rates.svg           gradient descent at its best rate, at a smaller and a larger one
+    noise_ball.svg            what gradient noise leaves of two learning rates, and of a falling one
     momentum_regions.svg      for which step and momentum the heavy ball converges (Polyak 1964)
     muon_singular_values.svg  a momentum matrix before and after Muon's Newton-Schulz steps
     schedules.svg             the learning rate of eight schedules over a run
@@ -24,6 +26,10 @@ from chapter_03_optimization_regularization.figures.text_generalisation import (
     draw_l1_l2,
     draw_norm_axes,
 )
+from chapter_03_optimization_regularization.figures.text_gradients import (
+    draw_noise_ball,
+    draw_three_rates,
+)
 from chapter_03_optimization_regularization.figures.text_muon import draw_singular_values
 from chapter_03_optimization_regularization.figures.text_optimisation import (
     draw_momentum_regions,
@@ -37,6 +43,8 @@ from utils.run import Run
 def experiment(args: argparse.Namespace, run: Run) -> None:
     draws = 100 if args.quick else 2000
     run.save_figure(draw_valley(), "valley", svg=True)
+    run.save_figure(draw_three_rates(), "three_rates", svg=True)
+    run.save_figure(draw_noise_ball(draws, args.seed), "noise_ball", svg=True)
     run.save_figure(draw_momentum_regions(), "momentum_regions", svg=True)
     run.save_figure(draw_singular_values(args.seed), "muon_singular_values", svg=True)
     run.save_figure(draw_schedules(), "schedules", svg=True)
