@@ -1,25 +1,44 @@
-"""What the drawings of pages 1 and 3 show is what the pages say and what the formulas give."""
+"""What the pages say of the drawings in their text."""
 
 import numpy as np
 import pytest
+import torch
 
-from chapter_03_optimization_regularization.figures import text_gradients
-
-
-@pytest.mark.parametrize("rate", [0.02, 0.1])
-def test_the_noise_ball_has_the_variance_of_the_formula(rate):
-    """At each of the last steps, over many runs; the loss then lies at the level that is drawn."""
-    points = text_gradients.noisy_descent(np.full(600, rate), runs=2000, seed=0)[-200:]
-    measured, theory = points.var(axis=(0, 1)), text_gradients.stationary_variance(rate)
-    np.testing.assert_allclose(measured, theory, rtol=0.03)
-    level = (text_gradients.CURVATURES * theory).sum() / 2
-    assert abs(text_gradients.bowl(points).mean() / level - 1) < 0.03
+from chapter_03_optimization_regularization.figures import text_muon
+from chapter_03_optimization_regularization.optimizers.muon import newton_schulz
 
 
-def test_the_three_rates_are_stable_or_not_as_the_page_says():
-    best, smooth, unstable = (text_gradients.descent(r, 10) for r in (0.2, 1 / 9, 0.23))
-    losses = text_gradients.bowl(best)
-    np.testing.assert_allclose(losses[1:] / losses[:-1], 0.64)
-    assert (np.diff(text_gradients.bowl(smooth)) < 0).all() and abs(smooth[1, 1]) < 1e-12
-    assert (np.diff(np.abs(unstable[:, 1])) > 0).all()  # from the first step on,
-    assert (np.diff(text_gradients.bowl(unstable))[:5] < 0).all()  # while the loss still falls
+@pytest.fixture(scope="module")
+def momentum() -> torch.Tensor:
+    return text_muon.momentum_matrix(seed=0)
+
+
+def test_ten_directions_hold_the_momentum(momentum):
+    """Page 4: "more than 99 % of its squared length"; below 0.002 less than a thousandth."""
+    shares = torch.linalg.svdvals(momentum / momentum.norm()).square()  # (H,), they add up to 1
+    assert momentum.shape == (128, 128) and shares.sum() == pytest.approx(1, abs=1e-5)
+    assert shares[:10].sum() > 0.99 > shares[:8].sum()
+    assert 0 < shares[shares < 0.002**2].sum() < 1e-3
+
+
+def test_five_steps_lift_half_of_the_directions(momentum):
+    after = torch.linalg.svdvals(newton_schulz(momentum, dtype=torch.float32))
+    assert 0.4 < ((after > 0.68) & (after < 1.21)).float().mean() < 0.6 and after.max() < 1.21
+    classical = torch.linalg.svdvals(
+        newton_schulz(momentum, text_muon.CLASSICAL, dtype=torch.float32)
+    )
+    assert (classical > 0.68).sum() < 12
+
+
+def test_the_bands_of_the_polynomial():
+    """The page: 0.68 to 1.14 from 0.01, to 1.21 from 0.002; and its table, row by row."""
+    for start, low, high in ((0.01, 0.68, 1.14), (0.002, 0.68, 1.21)):
+        after = text_muon.iterate(np.geomspace(start, 1, 20_001), text_muon.MUON)
+        assert after.min() >= low and after.max() <= high
+    starts = np.array([1, 0.1, 0.01, 0.001])
+    rows = np.stack([text_muon.iterate(starts, text_muon.MUON, n) for n in range(1, 6)], axis=1)
+    table = [[0.701, 1.114, 0.721, 1.090, 0.696], [0.340, 0.992, 0.707, 1.107, 0.712]]
+    table += [[0.034, 0.118, 0.400, 1.093, 0.699], [0.003, 0.012, 0.041, 0.140, 0.471]]
+    assert np.abs(rows - table).max() < 1e-3
+    classical = text_muon.iterate(starts, text_muon.CLASSICAL)
+    assert np.abs(classical - [1, 0.659, 0.076, 0.008]).max() < 6e-4
