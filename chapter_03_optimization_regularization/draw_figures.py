@@ -11,6 +11,7 @@ What you learn to see:
     bias_variance.svg         bias and variance of polynomials, measured over many data sets
     l1_l2_geometry.svg        why L1 makes weights exactly zero and L2 does not
     norm_axes.svg             which numbers each normalisation averages
+    batch_norm.svg            one example in BatchNorm: in training, in evaluation
 
 Command: `python chapter_03_optimization_regularization/draw_figures.py`. Ten seconds; nothing is
 trained but a small network for fifty steps, whose momentum Muon's figure shows.
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from chapter_03_optimization_regularization.figures.text_batch_norm import draw_batch_norm
 from chapter_03_optimization_regularization.figures.text_generalisation import (
     draw_bias_variance,
     draw_l1_l2,
@@ -51,6 +53,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.save_figure(draw_bias_variance(draws, args.seed), "bias_variance", svg=True)
     run.save_figure(draw_l1_l2(), "l1_l2_geometry", svg=True)
     run.save_figure(draw_norm_axes(), "norm_axes", svg=True)
+    run.save_figure(draw_batch_norm(args.seed), "batch_norm", svg=True)
     run.finish(next_command="python chapter_03_optimization_regularization/exp_optimization.py")
 
 
