@@ -8,6 +8,7 @@ What you learn to see:
     momentum_regions.svg      for which step and momentum the heavy ball converges (Polyak 1964)
     muon_singular_values.svg  a momentum matrix before and after Muon's Newton-Schulz steps
     schedules.svg             the learning rate of eight schedules over a run
+    clipping.svg              what clipping by value and by norm do, and what they are for
     bias_variance.svg         bias and variance of polynomials, measured over many data sets
     l1_l2_geometry.svg        why L1 makes weights exactly zero and L2 does not
     norm_axes.svg             which numbers each normalisation averages
@@ -23,6 +24,7 @@ import argparse
 import sys
 
 from chapter_03_optimization_regularization.figures.text_batch_norm import draw_batch_norm
+from chapter_03_optimization_regularization.figures.text_clipping import draw_clipping
 from chapter_03_optimization_regularization.figures.text_generalisation import (
     draw_bias_variance,
     draw_l1_l2,
@@ -50,6 +52,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.save_figure(draw_momentum_regions(), "momentum_regions", svg=True)
     run.save_figure(draw_singular_values(args.seed), "muon_singular_values", svg=True)
     run.save_figure(draw_schedules(), "schedules", svg=True)
+    run.save_figure(draw_clipping(), "clipping", svg=True)
     run.save_figure(draw_bias_variance(draws, args.seed), "bias_variance", svg=True)
     run.save_figure(draw_l1_l2(), "l1_l2_geometry", svg=True)
     run.save_figure(draw_norm_axes(), "norm_axes", svg=True)

@@ -1,4 +1,4 @@
-"""What the pages say of the drawings in their text."""
+"""Page 4 on Muon: its numbers by hand, and what its picture shows."""
 
 import numpy as np
 import pytest
