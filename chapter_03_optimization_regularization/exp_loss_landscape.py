@@ -120,7 +120,7 @@ def measure_seed(task: Task, seed: int, args: argparse.Namespace, with_plane: bo
     for view, (norm, batch_statistics, *_) in VIEWS.items():
         model = models[norm]
         numbers = measure(model, view, examples, seed, args.directions)
-        numbers["test_accuracy"] = accuracy(model, task.test)
+        numbers["test_accuracy_percent"] = 100 * accuracy(model, task.test)
         twin = landscape.rescaled(model, FACTOR)
         numbers["difference"] = largest_difference(model, twin, task.test[0])
         other = measure(twin, view, examples, seed, args.directions)
@@ -178,7 +178,7 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 def collect(results: list[dict]) -> dict[str, Any]:
-    keys = ("loss", "test_accuracy", "rise_at_radius", "sharpness", "difference")
+    keys = ("loss", "test_accuracy_percent", "rise_at_radius", "sharpness", "difference")
     keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
     metrics: dict[str, Any] = {"radius": RADIUS, "factor": FACTOR, "radii": RADII}
     for view in VIEWS:
@@ -199,7 +199,7 @@ def result_table(metrics: dict[str, Any]) -> dict[str, Any]:
         ("Rise, rescaled twin", "损失上升（重新缩放后）", ".2f"),
         ("Eigenvalue, rescaled twin", "最大特征值（重新缩放后）", ".2f"),
     ]
-    keys = ("test_accuracy", "loss", "rise_at_radius", "sharpness")
+    keys = ("test_accuracy_percent", "loss", "rise_at_radius", "sharpness")
     keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
     rows = []
     for view, (*_, english, chinese) in VIEWS.items():
@@ -222,7 +222,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     shown = {
         f"{view}: {key}": metrics[view][key]["mean"]
         for view in VIEWS
-        for key in ("test_accuracy", "rise_at_radius", "sharpness", "rescaled_sharpness")
+        for key in ("test_accuracy_percent", "rise_at_radius", "sharpness", "rescaled_sharpness")
     }
     shown["largest relative change of a logit by rescaling"] = max(
         metrics[view]["difference"]["mean"] for view in VIEWS

@@ -95,7 +95,7 @@ def train_scores(job: tuple[str, float, int, int, int]) -> tuple[float, float]:
     task, model = digits(), plain_stack(kind, seed)
     if not train(model, task, lr=lr, epochs=epochs, seed=seed, batch_size=batch_size):
         return 100 / len(task.classes), 100 / len(task.classes)
-    return accuracy(model, task.val), accuracy(model, task.test)
+    return 100 * accuracy(model, task.val), 100 * accuracy(model, task.test)
 
 
 def make_pool(workers: int) -> AbstractContextManager[Executor | None]:
@@ -115,7 +115,7 @@ def run_jobs(jobs: list[tuple], label: str, pool: Executor | None) -> list[tuple
 def over_rates(
     rates: tuple[float, ...], seeds: list[int], epochs: int, pool: Executor | None
 ) -> dict:
-    """{kind: (rates, seeds, 2)}: validation and test accuracy."""
+    """{kind: (rates, seeds, 2)}: validation and test accuracy in %."""
     jobs = [(kind, lr, BASE, seed, epochs) for kind in KINDS for lr in rates for seed in seeds]
     scores = np.array(run_jobs(jobs, "learning rates", pool))  # (jobs, 2)
     shape = (len(KINDS), len(rates), len(seeds), 2)
@@ -134,7 +134,7 @@ def over_batches(
     epochs: int,
     pool: Executor | None,
 ) -> dict[str, np.ndarray]:
-    """{kind: (batches, seeds)}: test accuracy at the rate best[kind] * batch size / BASE."""
+    """{kind: (batches, seeds)}: test accuracy (%) at the rate best[kind] * batch size / BASE."""
     jobs = [
         (kind, best[kind] * size / BASE, size, seed, epochs)
         for kind in KINDS
@@ -179,15 +179,15 @@ def batch_network(
 
 
 def evaluations(model: nn.Sequential, task: Task, bright: bool = False) -> dict[str, float]:
-    """Test accuracy with the running statistics, with the test set's own, and re-estimated ones."""
+    """Test accuracy in %: running statistics, the test set's own, and re-estimated ones."""
     train_x, (test_x, test_y) = task.train[0], task.test
     if bright:
         train_x, test_x = look.brightened(train_x), look.brightened(test_x)
     test = test_x, test_y
     return {
-        "running": accuracy(model, test),
-        "own": look.training_mode_accuracy(copy.deepcopy(model), test, len(test_y)),
-        "reestimated": accuracy(look.reestimate(model, train_x), test),
+        "running": 100 * accuracy(model, test),
+        "own": 100 * look.training_mode_accuracy(copy.deepcopy(model), test, len(test_y)),
+        "reestimated": 100 * accuracy(look.reestimate(model, train_x), test),
     }
 
 
@@ -201,7 +201,7 @@ def few_steps(task: Task, seed: int, lr: float, steps: int = 10) -> nn.Sequentia
 def wrong_statistics(
     task: Task, seed: int, lr: float, epochs: int, small: int = 2
 ) -> dict[str, dict]:
-    """{case: accuracies} of evaluations(), and what a forgotten model.eval() does."""
+    """{case: accuracies in %} of evaluations(), and what a forgotten model.eval() does."""
     healthy = batch_network(task, seed, lr, epochs)
     cases = {
         "healthy": evaluations(healthy, task),
@@ -212,12 +212,12 @@ def wrong_statistics(
     }
     polluted = copy.deepcopy(healthy)
     forgotten = {
-        "eval": accuracy(healthy, task.test),
-        "mixed": look.training_mode_accuracy(copy.deepcopy(healthy), task.test, BASE),
-        "one_class": look.training_mode_accuracy(polluted, look.by_class(task.test), BASE),
+        "eval": 100 * accuracy(healthy, task.test),
+        "mixed": 100 * look.training_mode_accuracy(copy.deepcopy(healthy), task.test, BASE),
+        "one_class": 100 * look.training_mode_accuracy(polluted, look.by_class(task.test), BASE),
     }
-    forgotten["afterwards"] = accuracy(polluted, task.test)
-    forgotten["repaired"] = accuracy(look.reestimate(polluted, task.train[0]), task.test)
+    forgotten["afterwards"] = 100 * accuracy(polluted, task.test)
+    forgotten["repaired"] = 100 * accuracy(look.reestimate(polluted, task.train[0]), task.test)
     return cases | {"forgotten": forgotten}
 
 

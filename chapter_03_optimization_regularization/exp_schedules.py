@@ -156,7 +156,7 @@ def one_run(
         return {"val": np.full(epochs, np.nan), "test": float("nan"), "lr": [], "worst": np.nan}
     return {
         "val": np.array([row["val_loss"] for row in history.epochs]),
-        "test": accuracy(model, task.test),
+        "test": 100 * accuracy(model, task.test),
         "lr": [row["lr"] for row in history.epochs],
         "worst": max(history.step_losses),
     }

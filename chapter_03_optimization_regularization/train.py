@@ -39,7 +39,7 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from utils import cli, plotting
-from utils.checkpoint import load_checkpoint, load_state
+from utils.checkpoint import evaluator, load_checkpoint, load_state
 from utils.model_summary import parameter_count
 from utils.results import table
 from utils.run import Run
@@ -86,11 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make_model(name: str, task: Task) -> nn.Module:
-    """A fresh network for this data set, from the global random state."""
-    if name == "mlp":
-        return small_mlp(inputs=task.train[0][0].numel(), classes=len(task.classes))
-    return small_cnn(classes=len(task.classes))
+def architecture_of(name: str, task: Task) -> dict[str, Any]:
+    """What rebuilds the network that suits this data set: the arguments of `make_model`."""
+    return {"model": name} | ({"inputs": task.train[0][0].numel()} if name == "mlp" else {})
+
+
+def make_model(model: str, inputs: int = 64) -> nn.Module:
+    """A fresh network for ten classes, from the global random state."""
+    return small_mlp(inputs) if model == "mlp" else small_cnn()
 
 
 def make_scheduler(name: str, optimizer: torch.optim.Optimizer, args: Any, steps: int) -> Any:
@@ -105,7 +108,8 @@ def make_scheduler(name: str, optimizer: torch.optim.Optimizer, args: Any, steps
 def train_once(task: Task, seed: int, args: argparse.Namespace, run: Run, folder: Path):
     """One training in `folder`; resumed if the folder has a last.pth. -> (model, history)."""
     torch.manual_seed(seed)
-    model = make_model(args.model, task)
+    architecture = architecture_of(args.model, task)
+    model = make_model(**architecture)
     optimizer = OPTIMIZERS[args.optimizer](model.parameters(), args.lr)
     train = Batches(*task.train, batch_size=args.batch_size, shuffle=True, seed=seed)
     steps = args.epochs * -(-len(train) // args.accumulate)
@@ -128,7 +132,7 @@ def train_once(task: Task, seed: int, args: argparse.Namespace, run: Run, folder
         folder=folder,
         resume=args.resume is not None and (folder / "last.pth").is_file(),
         save_every=args.save_every,
-        facts={"architecture": {"model": args.model}, "dataset": task.name},
+        facts={"architecture": architecture, "dataset": task.name},
         tensorboard=args.tensorboard,
         label=f"seed {seed}",
     )
@@ -185,22 +189,17 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
         model, history = train_once(task, seed, args, run, folder)
         first = first or model
-        test = evaluate(model, classification_loss(), held_out(task), run.device)
         histories.append(history)
         rows.append(
             {
                 "epochs": len(history.epochs),
                 "val": 100 * history.best_row()["val_accuracy"],
-                "test": 100 * test["accuracy"],
+                "test": 100 * test_accuracy(model, task, run.device),
                 "chance": 100 / len(task.classes),
                 "seconds": history.seconds,
             }
         )
     publish(args, run, task, first, rows, histories)
-
-
-def held_out(task: Task) -> Batches:
-    return Batches(*task.test, batch_size=1000)
 
 
 def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories: list) -> None:
@@ -213,9 +212,9 @@ def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories:
     run.save_checkpoint(
         f"{task.name}_{args.model}.pth",
         model.cpu().state_dict(),
-        architecture={"model": args.model},
+        architecture=architecture_of(args.model, task),
         dataset=task.name,
-        metrics={"test_accuracy": rows[0]["test"]},
+        metrics={"test_accuracy_percent": rows[0]["test"]},
         task=f"classification into {len(task.classes)} classes",
         parameters=parameter_count(model),
     )
@@ -225,14 +224,20 @@ def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories:
     run.finish(shown, next_command=command)
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None) -> dict[str, float]:
-    """The shipped network's test accuracy in per cent, from the data."""
+def load_model(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint, and all of it."""
     checkpoint = load_checkpoint(path)
-    task = load_task(checkpoint["dataset"], data_dir)
-    model = make_model(checkpoint["architecture"]["model"], task)
+    model = make_model(**checkpoint["architecture"])
     load_state(model, checkpoint["state"], path)
-    test = evaluate(model, classification_loss(), held_out(task))
-    return {"test_accuracy": 100 * test["accuracy"]}
+    return model, checkpoint
+
+
+def test_accuracy(model: nn.Module, task: Task, device: torch.device | str = "cpu") -> float:
+    held_out = Batches(*task.test, batch_size=1000)
+    return evaluate(model, classification_loss(), held_out, device)["accuracy"]
+
+
+evaluate_checkpoint = evaluator(load_model, load_task, test_accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:

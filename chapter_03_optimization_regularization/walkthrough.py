@@ -47,6 +47,7 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from utils import plotting
+from utils.model_summary import parameter_count
 from utils.seed import seed_everything
 
 torch.set_num_threads(1)  # these networks are too small to share out
@@ -355,7 +356,7 @@ for decay in (0.0, 3.0):
         f"{last['val_accuracy']:.1%} (after epoch {best['epoch']}, the least loss: "
         f"{best['val_accuracy']:.1%})"
     )
-print(f"{sum(p.numel() for p in model.parameters()):,} parameters; guessing: 10.0%")
+print(f"{parameter_count(model):,} parameters; guessing: 10.0%")
 
 figure, axes = plotting.subplots(1, 2, width=9.6, height=3.4)
 for (decay, history), color in zip(histories.items(), plotting.COLORS, strict=False):
@@ -465,8 +466,8 @@ print("uninterrupted and resumed, equal to the last bit:", equal(through, resume
 with through_ema.applied_to(through), resumed_ema.applied_to(resumed):
     print("the averaged weights too:", equal(through, resumed))
     averaged = evaluate(resumed, loss_fn, digits("test", batch_size=350))
-print(f"test accuracy: last weights {accuracy(resumed, task.test):.1f}%, ", end="")
-print(f"averaged {100 * averaged['accuracy']:.1f}% (guessing: 10.0%)")
+print(f"test accuracy: last weights {accuracy(resumed, task.test):.1%}, ", end="")
+print(f"averaged {averaged['accuracy']:.1%} (guessing: 10.0%)")
 
 # %% [markdown]
 # What a checkpoint must hold for that: weights and buffers, the optimiser's and the schedule's state, the average, the random

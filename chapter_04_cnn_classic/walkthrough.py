@@ -38,6 +38,7 @@ from chapter_04_cnn_classic.receptive_field_theory import receptive_fields
 from chapter_04_cnn_classic.recipe import Recipe, accuracy, predict, train
 from utils import plotting
 from utils.datasets import sample_photos
+from utils.model_summary import parameter_count
 from utils.seed import seed_everything
 
 torch.set_num_threads(1)  # these networks are too small to share out
@@ -261,7 +262,7 @@ show(
 seed_everything(0)
 model = build_model("simple_cnn", num_classes=3, widths=WIDTHS)
 history = train(model, task, Recipe(epochs=6, batch_size=32, lr=5e-3), seed=0)
-print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(images):,} pictures")
+print(f"{parameter_count(model):,} parameters, {len(images):,} pictures")
 for part in ("train", "val", "test"):
     print(f"{part:5} accuracy {accuracy(model, task, part):.1%} (guessing: 33.3%)")
 figure, ax = plotting.subplots(width=5.6, height=3.2)

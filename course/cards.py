@@ -43,7 +43,7 @@ def card_table(chapter: Chapter, language: str, beside: Path) -> str:
                 f"[`{name}`]({relative(path, beside)})",
                 in_words(content.get("task", ""), language),
                 str(content["dataset"]),
-                f"{content.get('parameters') or parameter_count(content['state']):,}",
+                f"{content.get('parameters') or number_count(content['state']):,}",
                 _size(path),
                 metrics_text(content["metrics"], language),
             ]
@@ -66,12 +66,12 @@ def cards(chapter: Chapter) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def parameter_count(state: Any) -> int:
+def number_count(state: Any) -> int:
     """Number of elements in all tensors or arrays of a (nested) state."""
     if isinstance(state, dict):
-        return sum(parameter_count(part) for part in state.values())
+        return sum(number_count(part) for part in state.values())
     if isinstance(state, list | tuple):
-        return sum(parameter_count(part) for part in state)
+        return sum(number_count(part) for part in state)
     count = getattr(state, "numel", None)  # a torch tensor; an array has .size
     return count() if callable(count) else int(getattr(state, "size", 0))
 

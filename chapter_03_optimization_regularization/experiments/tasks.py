@@ -86,9 +86,9 @@ def small_cnn(norm: str = "batch", classes: int = 10, width: int = 16) -> nn.Seq
 
 @torch.no_grad()
 def accuracy(model: nn.Module, examples: Examples, batch_size: int = 2048) -> float:
-    """Share of correct predictions in per cent, in evaluation mode; the mode is restored."""
+    """Share of correct predictions, in evaluation mode; the mode is restored."""
     x, y = examples
     parts = zip(x.split(batch_size), y.split(batch_size), strict=True)
     with evaluating(model):
         correct = sum(int((model(a).argmax(dim=1) == b).sum()) for a, b in parts)
-    return 100 * correct / len(y)
+    return correct / len(y)

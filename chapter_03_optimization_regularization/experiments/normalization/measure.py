@@ -51,7 +51,7 @@ def reestimate(model: nn.Module, x: Tensor, batch_size: int = 64) -> nn.Module:
 
 @torch.no_grad()
 def training_mode_accuracy(model: nn.Module, examples: Examples, batch_size: int) -> float:
-    """Accuracy in % if nobody calls model.eval(): each batch is normalised by itself.
+    """Accuracy if nobody calls model.eval(): each batch is normalised by itself.
 
     The model is changed as it would be: its running statistics follow the pictures it sees.
     """
@@ -59,7 +59,7 @@ def training_mode_accuracy(model: nn.Module, examples: Examples, batch_size: int
     model.train()
     parts = zip(x.split(batch_size), y.split(batch_size), strict=True)
     correct = sum(int((model(a).argmax(dim=1) == b).sum()) for a, b in parts)
-    return 100 * correct / len(y)
+    return correct / len(y)
 
 
 def by_class(examples: Examples) -> Examples:

@@ -164,11 +164,11 @@ def compare(name: str, setting: Setting, task: Task, seeds: Sequence[int]) -> Ou
     outcome.final = {
         "train": [split_loss(t.model, task.train) for t in done],
         "val": [validation_loss(t) for t in done],
-        "test": [accuracy(t.model, task.test) for t in done],
+        "test": [100 * accuracy(t.model, task.test) for t in done],
     }
     for t in done:
         refresh_statistics(t.model, task.train[0])
-    outcome.final["fresh"] = [accuracy(t.model, task.test) for t in done]
+    outcome.final["fresh"] = [100 * accuracy(t.model, task.test) for t in done]
     outcome.bytes_per_parameter = state_bytes(done[0].optimizer)
     return outcome
 
