@@ -4,6 +4,7 @@
 and a shorter table into the chapter's README.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def card_table(chapter: Chapter, language: str, beside: Path) -> str:
                 f"[`{name}`]({relative(path, beside)})",
                 in_words(content.get("task", ""), language),
                 str(content["dataset"]),
-                f"{content.get('parameters') or number_count(content['state']):,}",
+                f"{content['parameters']:,}",
                 _size(path),
                 metrics_text(content["metrics"], language),
             ]
@@ -92,16 +93,24 @@ def in_words(fact: Any, language: str) -> str:
 
 
 def _read(chapter: Chapter) -> list[tuple[str, Path, dict[str, Any]]]:
-    """(file name, path, content) of each checkpoint in the manifest."""
-    from utils.checkpoint import load_checkpoint
-
+    """(file name, path, facts) of each checkpoint in the manifest."""
     found = []
     for checkpoint in chapter.checkpoints:
         path = chapter.folder / checkpoint.file
         if not path.is_file():
             raise UserError(f"{chapter.name}/chapter.toml: {checkpoint.file} does not exist.")
-        found.append((path.name, path, load_checkpoint(path)))
+        found.append((path.name, path, _known(path, path.stat().st_mtime_ns)))
     return found
+
+
+@functools.cache
+def _known(path: Path, changed: int) -> dict[str, Any]:
+    """All but the weights, read once although four tables show it; `changed` is the file's time."""
+    from utils.checkpoint import load_checkpoint
+
+    content = load_checkpoint(path)
+    state = content.pop("state")
+    return content | {"parameters": content.get("parameters") or number_count(state)}
 
 
 def _facts(content: dict[str, Any], command: str, language: str) -> str:
