@@ -142,7 +142,10 @@ def norm_rows(seconds: float) -> list[Row]:
     maps, tokens = torch.randn(64, 32, 16, 16), torch.randn(64, 64, 256)
     cases = [
         ("BatchNorm2d", "(64, 32, 16, 16)", maps, lambda library: library.BatchNorm2d(32)),
+        ("GroupNorm(4)", "(64, 32, 16, 16)", maps, lambda library: library.GroupNorm(4, 32)),
+        ("InstanceNorm2d", "(64, 32, 16, 16)", maps, lambda library: library.InstanceNorm2d(32)),
         ("LayerNorm", "(64, 64, 256)", tokens, lambda library: library.LayerNorm(256)),
+        ("RMSNorm", "(64, 64, 256)", tokens, lambda library: library.RMSNorm(256)),
     ]
     return [
         compare(

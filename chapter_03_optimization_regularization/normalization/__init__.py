@@ -19,10 +19,13 @@ from chapter_03_optimization_regularization.normalization.batch import (
 from chapter_03_optimization_regularization.normalization.functions import (
     BatchNormFunction,
     LayerNormFunction,
+    NormalizeFunction,
     batch_norm,
     batch_norm_by_hand,
     layer_norm,
     layer_norm_by_hand,
+    rms_norm,
+    rms_norm_by_hand,
 )
 from chapter_03_optimization_regularization.normalization.layers import (
     ChannelRMSNorm,
@@ -48,6 +51,7 @@ __all__ = [
     "InstanceNorm2d",
     "LayerNorm",
     "LayerNormFunction",
+    "NormalizeFunction",
     "RMSNorm",
     "SpectralNorm",
     "WeightNorm",
@@ -56,6 +60,8 @@ __all__ = [
     "layer_norm",
     "layer_norm_by_hand",
     "make_norm",
+    "rms_norm",
+    "rms_norm_by_hand",
     "spectral_norm",
     "weight_norm",
 ]

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from chapter_03_optimization_regularization.normalization.functions import (
+    BatchNormFunction,
     Norm,
+    NormalizeFunction,
     affine,
     channel_dims,
-    moments,
     per_channel,
     wide,
 )
@@ -97,14 +98,15 @@ class _RunningNorm(Norm):
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
 
-    def _normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        x_hat = (wide(x) - mean) * torch.rsqrt(var + self.eps)
-        y = affine(x_hat, per_channel(self.weight, x.ndim), per_channel(self.bias, x.ndim))
-        return y.to(x.dtype)
+    def _parameters_for(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        return per_channel(self.weight, x.ndim), per_channel(self.bias, x.ndim)
 
-    def _running(self, ndim: int) -> tuple[Tensor, Tensor]:
+    def _with_running_statistics(self, x: Tensor) -> Tensor:
+        """Evaluation: the mean and variance are fixed numbers, so the formula has no set S."""
         buffers = wide(self.running_mean), wide(self.running_var)
-        return tuple(per_channel(buffer, ndim) for buffer in buffers)
+        mean, var = (per_channel(buffer, x.ndim) for buffer in buffers)  # (1, C, 1, ...)
+        x_hat = (wide(x) - mean) * torch.rsqrt(var + self.eps)
+        return affine(x_hat, *self._parameters_for(x)).to(x.dtype)
 
     def extra_repr(self) -> str:
         return (
@@ -124,20 +126,21 @@ class _BatchNorm(_RunningNorm, nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         self._check(input)
         if not self.training and self.running_mean is not None:
-            return self._normalize(input, *self._running(input.ndim))
+            return self._with_running_statistics(input)
         count = input.numel() // max(1, input.shape[1])  # numbers a channel
         if count == 1:
             raise ValueError(
                 "Expected more than 1 value per channel when training, got input size "
                 f"{tuple(input.shape)}: a single number has no spread to divide by"
             )
-        mean, var = moments(wide(input), channel_dims(input))  # (1, C, 1, ...)
+        parameters, dims = self._parameters_for(input), channel_dims(input)
+        y, mean, var = BatchNormFunction.apply(input, *parameters, self.eps, dims, True)
         if self.training and self.track_running_stats:
             self.num_batches_tracked += 1
             equal_weight = self.momentum is None
             momentum = 1 / int(self.num_batches_tracked) if equal_weight else self.momentum
             self._update(mean.flatten(), var.flatten(), count, momentum)
-        return self._normalize(input, mean, var)
+        return y
 
     def _check(self, input: Tensor) -> None:
         if input.ndim not in self.dims:
@@ -208,18 +211,19 @@ class _InstanceNorm(_RunningNorm):
 
     def _forward(self, x: Tensor) -> Tensor:
         if self.track_running_stats and not self.training:
-            return self._normalize(x, *self._running(x.ndim))
+            return self._with_running_statistics(x)
         count = math.prod(x.shape[2:])
         if count == 1:
             raise ValueError(
                 "Expected more than 1 spatial element when training, got input size "
                 f"{tuple(x.shape)}: a single number has no spread to divide by"
             )
-        mean, var = moments(wide(x), tuple(range(2, x.ndim)))  # (B, C, 1, ...)
+        parameters, dims = self._parameters_for(x), tuple(range(2, x.ndim))
+        y, mean, var = NormalizeFunction.apply(x, *parameters, self.eps, dims, True)
         if self.track_running_stats:
-            averages = (s.detach().flatten(1).mean(dim=0) for s in (mean, var))  # (C,)
+            averages = (s.flatten(1).mean(dim=0) for s in (mean, var))  # (B, C, 1, ...) -> (C,)
             self._update(*averages, count if len(x) else 0, self.momentum or 0.0)
-        return self._normalize(x, mean, var)
+        return y
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -18,12 +18,16 @@ through its own x^_i, through mu, and through r. With dr/dv = -r^3 / 2, dv/dx_i 
 So the gradient has its mean over S, and its part along x^, taken out: adding a constant to S or
 stretching S does not change the output, and no gradient points along a change that does nothing.
 
-`batch_norm` and `layer_norm` write the forward pass only and let autograd find the gradient. The
-two `torch.autograd.Function`s write it out; they keep x and the statistics for the backward pass,
-where the autograd version keeps several tensors of x's size. All are equal to torch's, and have
-second derivatives as well.
+RMSNorm sets mu = 0 and drops its term. `batch_norm`, `layer_norm` and `rms_norm` write the forward
+pass only and let autograd find the gradient: read them first. The layers use `NormalizeFunction`,
+which writes the gradient out. Both are equal to torch's, and have second derivatives as well.
 
-Papers: Ioffe & Szegedy 2015 (batch); Ba, Kiros & Hinton 2016 (layer).
+Why it is written out: such a layer computes little and moves much, so its time is the time of
+reading and writing tensors of x's size. Autograd keeps several of them for the backward pass;
+NormalizeFunction keeps x, with one mean and one variance per S, and computes x^ again. It changes
+its own intermediate results in place (mul_, sub_), for new memory costs more than the arithmetic.
+
+Papers: Ioffe & Szegedy 2015 (batch); Ba, Kiros & Hinton 2016 (layer); Zhang & Sennrich 2019 (RMS).
 """
 
 from __future__ import annotations
@@ -41,10 +45,13 @@ def wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def moments(x: Tensor, dims: Dims) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over `dims`, which stay as size 1."""
+def moments(x: Tensor, dims: Dims, centred: bool = True) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over `dims`, which stay as size 1. Not centred: 0 and mean x^2."""
+    if not centred:
+        mean_square = x.square().mean(dims, keepdim=True)
+        return torch.zeros_like(mean_square), mean_square
     mean = x.mean(dims, keepdim=True)  # (1, C, 1, 1) for dims (0, 2, 3) of (B, C, H, W)
-    return mean, (x - mean).square().mean(dims, keepdim=True)
+    return mean, (x - mean).square_().mean(dims, keepdim=True)
 
 
 def affine(x_hat: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -87,50 +94,84 @@ def layer_norm(
     return affine(x_hat, weight, bias).to(x.dtype)
 
 
-def normalized_backward(h: Tensor, x_hat: Tensor, rstd: Tensor, dims: Dims) -> Tensor:
-    """dL/dx = r [h - mean(h) - x^ mean(h x^)], the last line of the derivation above."""
-    return rstd * (h - h.mean(dims, keepdim=True) - x_hat * (h * x_hat).mean(dims, keepdim=True))
+def rms_norm(
+    x: Tensor, weight: Tensor | None = None, eps: float = 1e-6, dims: Dims = (-1,)
+) -> Tensor:
+    """layer_norm without the mean and without b. (*, D) -> (*, D)."""
+    _, mean_square = moments(wide(x), dims, centred=False)
+    return affine(wide(x) * torch.rsqrt(mean_square + eps), weight, None).to(x.dtype)
 
 
-class _Normalize(torch.autograd.Function):
-    """What the two Functions below share: forward, saved tensors, backward."""
+def normalized_backward(
+    h: Tensor, along: Tensor, x_hat: Tensor, rstd: Tensor, dims: Dims, centred: bool = True
+) -> Tensor:
+    """dL/dx = r [h - mean(h) - x^ mean(h x^)], written over h. `along` is mean(h x^)."""
+    if centred:
+        h.sub_(h.mean(dims, keepdim=True))
+    return h.addcmul_(x_hat, along, value=-1).mul_(rstd)
+
+
+class NormalizeFunction(torch.autograd.Function):
+    """apply(x, weight or None, bias or None, eps, dims, centred) -> y, mean, variance.
+
+    S is what lies along `dims`. Weight and bias must broadcast to x. Mean and variance are for the
+    running statistics; no gradient goes through them. centred=False is RMSNorm, with a mean of 0.
+    """
+
+    generate_vmap_rule = True  # for torch.func: per-example gradients, Jacobians
 
     @staticmethod
     def forward(
-        ctx, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dims: Dims
-    ) -> Tensor:
-        mean, var = moments(wide(x), dims)
-        rstd = torch.rsqrt(var + eps)
-        ctx.save_for_backward(x, weight, bias, mean, rstd)
-        ctx.eps, ctx.dims = eps, dims
-        return affine((wide(x) - mean) * rstd, weight, bias).to(x.dtype)
+        x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dims: Dims, centred: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        full = wide(x)
+        mean, var = moments(full, dims, centred)
+        y = (full - mean).mul_(torch.rsqrt(var + eps))  # x^, and from here on in its place
+        if weight is not None:
+            y.mul_(weight)
+        if bias is not None:
+            y.add_(bias)
+        return y.to(x.dtype), mean, var
 
     @staticmethod
-    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, mean, rstd = ctx.saved_tensors
+    def setup_context(ctx, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+        x, weight, bias, ctx.eps, ctx.dims, ctx.centred = inputs
+        _, mean, var = output
+        ctx.save_for_backward(x, weight, bias, mean, var)
+        ctx.mark_non_differentiable(mean, var)
+
+    @staticmethod
+    def backward(ctx, g: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, var = ctx.saved_tensors
+        full, g = wide(x), wide(g)
         if torch.is_grad_enabled():
-            # backward(create_graph=True): a second derivative must see that mean and rstd depend on
+            # backward(create_graph=True): a second derivative must see that mean and var depend on
             # x. The saved ones are plain numbers to autograd, so they are computed again.
-            mean, var = moments(wide(x), ctx.dims)
-            rstd = torch.rsqrt(var + ctx.eps)
-        x_hat, g = (wide(x) - mean) * rstd, wide(g)
-        h = g if weight is None else g * weight
+            mean, var = moments(full, ctx.dims, ctx.centred)
+        rstd = torch.rsqrt(var + ctx.eps)
+        x_hat = (full - mean).mul_(rstd)
         grad_x = grad_weight = grad_bias = None
-        if ctx.needs_input_grad[0]:
-            grad_x = normalized_backward(h, x_hat, rstd, ctx.dims).to(x.dtype)
+        product = g * x_hat
         if ctx.needs_input_grad[1]:
-            grad_weight = (g * x_hat).sum_to_size(weight.shape).to(weight.dtype)
+            grad_weight = product.sum_to_size(weight.shape).to(weight.dtype)
+        if ctx.needs_input_grad[0]:
+            if weight is not None:
+                product.mul_(weight)  # h x^
+            along = product.mean(ctx.dims, keepdim=True)
+            del product  # its memory serves for h
+            h = g.clone() if weight is None else g * weight
+            grad_x = normalized_backward(h, along, x_hat, rstd, ctx.dims, ctx.centred).to(x.dtype)
         if ctx.needs_input_grad[2]:
             grad_bias = g.sum_to_size(bias.shape).to(bias.dtype)
-        return grad_x, grad_weight, grad_bias, None, None
+        return grad_x, grad_weight, grad_bias, None, None, None
 
 
-class BatchNormFunction(_Normalize):
-    """apply(x (B, C, *), weight (1, C, 1..) or None, bias, eps, dims = all but the channels)."""
+class BatchNormFunction(NormalizeFunction):
+    """x (B, C, *), weight and bias (1, C, 1, ...) or None, dims = all but the channels."""
 
 
-class LayerNormFunction(_Normalize):
-    """apply(x (*, D), weight (D) or None, bias (D) or None, eps, dims = the last ones)."""
+class LayerNormFunction(NormalizeFunction):
+    """x (*, D), weight and bias (D) or None, dims = the last ones."""
 
 
 def batch_norm_by_hand(
@@ -138,7 +179,7 @@ def batch_norm_by_hand(
 ) -> Tensor:
     """The same as batch_norm, with the hand-derived backward pass. (B, C, *) -> (B, C, *)."""
     parameters = per_channel(weight, x.ndim), per_channel(bias, x.ndim)
-    return BatchNormFunction.apply(x, *parameters, eps, channel_dims(x))
+    return BatchNormFunction.apply(x, *parameters, eps, channel_dims(x), True)[0]
 
 
 def layer_norm_by_hand(
@@ -149,7 +190,14 @@ def layer_norm_by_hand(
     dims: Dims = (-1,),
 ) -> Tensor:
     """The same as layer_norm, with the hand-derived backward pass. (*, D) -> (*, D)."""
-    return LayerNormFunction.apply(x, weight, bias, eps, dims)
+    return LayerNormFunction.apply(x, weight, bias, eps, dims, True)[0]
+
+
+def rms_norm_by_hand(
+    x: Tensor, weight: Tensor | None = None, eps: float = 1e-6, dims: Dims = (-1,)
+) -> Tensor:
+    """The same as rms_norm, with the hand-derived backward pass. (*, D) -> (*, D)."""
+    return LayerNormFunction.apply(x, weight, None, eps, dims, False)[0]
 
 
 class Norm(nn.Module):

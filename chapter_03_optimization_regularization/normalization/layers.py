@@ -37,9 +37,9 @@ from chapter_03_optimization_regularization.normalization.batch import (
 from chapter_03_optimization_regularization.normalization.functions import (
     Dims,
     Norm,
-    affine,
-    layer_norm,
+    layer_norm_by_hand,
     per_channel,
+    rms_norm_by_hand,
     wide,
 )
 
@@ -68,7 +68,7 @@ class LayerNorm(Norm):
 
     def forward(self, input: Tensor) -> Tensor:
         dims = last_dims(input, self.normalized_shape)
-        return layer_norm(input, self.weight, self.bias, self.eps, dims)
+        return layer_norm_by_hand(input, self.weight, self.bias, self.eps, dims)
 
     def extra_repr(self) -> str:
         affine = self.elementwise_affine
@@ -118,13 +118,12 @@ class GroupNorm(Norm):
         batch, channels = input.shape[:2]
         if channels != self.num_channels:
             raise RuntimeError(f"{self.num_channels} channels, but input {tuple(input.shape)}")
-        size = math.prod(input.shape[1:]) // self.num_groups  # not -1: unknown for an empty batch
-        groups = wide(input).reshape(batch, self.num_groups, size)  # (B, C, *) -> (B, G, n)
-        groups = layer_norm(groups, eps=self.eps)
-        x_hat = groups.reshape(input.shape)  # (B, G, n) -> (B, C, *)
-        ndim = input.ndim
-        y = affine(x_hat, per_channel(self.weight, ndim), per_channel(self.bias, ndim))
-        return y.to(input.dtype)
+        shape = self.num_groups, channels // self.num_groups  # (G, C / G)
+        size = math.prod(input.shape[2:])  # not -1: unknown for an empty batch
+        groups = input.reshape(batch, *shape, size)  # (B, C, *) -> (B, G, C / G, n)
+        parameters = (None if p is None else p.view(*shape, 1) for p in (self.weight, self.bias))
+        y = layer_norm_by_hand(groups, *parameters, self.eps, dims=(-2, -1))
+        return y.reshape(input.shape)  # (B, G, C / G, n) -> (B, C, *)
 
     def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
@@ -155,10 +154,8 @@ class RMSNorm(Norm):
         return self._scale(x, self.weight, last_dims(x, self.normalized_shape))
 
     def _scale(self, x: Tensor, weight: Tensor | None, dims: Dims) -> Tensor:
-        full = wide(x)
-        eps = torch.finfo(full.dtype).eps if self.eps is None else self.eps
-        x_hat = full * torch.rsqrt(full.square().mean(dims, keepdim=True) + eps)
-        return affine(x_hat, weight, None).to(x.dtype)
+        eps = torch.finfo(wide(x[:0]).dtype).eps if self.eps is None else self.eps
+        return rms_norm_by_hand(x, weight, eps, dims)
 
     def extra_repr(self) -> str:
         affine = self.elementwise_affine
