@@ -107,8 +107,8 @@ def normalized_backward(
 ) -> Tensor:
     """dL/dx = r [h - mean(h) - x^ mean(h x^)], written over h. `along` is mean(h x^)."""
     if centred:
-        h.sub_(h.mean(dims, keepdim=True))
-    return h.addcmul_(x_hat, along, value=-1).mul_(rstd)
+        h.sub_(h.mean(dims, keepdim=True))  # h - mean(h)
+    return h.addcmul_(x_hat, along, value=-1).mul_(rstd)  # - x^ mean(h x^), and the whole times r
 
 
 class NormalizeFunction(torch.autograd.Function):
