@@ -11,6 +11,7 @@ What you learn to see:
     clipping.svg              what clipping by value and by norm do, and what they are for
     bias_variance.svg         bias and variance of polynomials, measured over many data sets
     l1_l2_geometry.svg        why L1 makes weights exactly zero and L2 does not
+    early_stopping.svg        the factor of early stopping laid over that of the L2 penalty
     norm_axes.svg             which numbers each normalisation averages
     batch_norm.svg            one example in BatchNorm: in training, in evaluation
 
@@ -25,6 +26,7 @@ import sys
 
 from chapter_03_optimization_regularization.figures.text_batch_norm import draw_batch_norm
 from chapter_03_optimization_regularization.figures.text_clipping import draw_clipping
+from chapter_03_optimization_regularization.figures.text_early_stopping import draw_early_stopping
 from chapter_03_optimization_regularization.figures.text_generalisation import (
     draw_bias_variance,
     draw_l1_l2,
@@ -55,6 +57,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.save_figure(draw_clipping(), "clipping", svg=True)
     run.save_figure(draw_bias_variance(draws, args.seed), "bias_variance", svg=True)
     run.save_figure(draw_l1_l2(), "l1_l2_geometry", svg=True)
+    run.save_figure(draw_early_stopping(), "early_stopping", svg=True)
     run.save_figure(draw_norm_axes(), "norm_axes", svg=True)
     run.save_figure(draw_batch_norm(args.seed), "batch_norm", svg=True)
     run.finish(next_command="python chapter_03_optimization_regularization/exp_optimization.py")
