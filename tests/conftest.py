@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import functools
 import hashlib
 import json
 import os
@@ -16,73 +17,25 @@ from filelock import FileLock  # torch needs it, so it is always there
 from course.manifest import ROOT, Chapter, Script, load_chapters
 from utils.file_io_util import read_json
 
+TESTS = Path(__file__).parent
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 SECONDS = 600  # only to stop a hanging script; no speed is asserted
-
-# Starts each module named on the command line as `python -m` does, with --help, and prints
-# {module: [exit code, output, error]}. The modules of the course are forgotten in between: only the
-# libraries, which take seconds, are imported once.
-ASK_FOR_HELP = """
-import contextlib, io, json, runpy, sys, traceback
-answers = {}
-for module in sys.argv[1:]:
-    sys.argv = [module, "--help"]
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        except SystemExit as stop:
-            code = stop.code or 0
-        except BaseException:
-            code = traceback.print_exc() or 1
-    answers[module] = [code, out.getvalue(), err.getvalue()]
-    for name in [name for name in sys.modules if name.startswith(("chapter_", "utils"))]:
-        del sys.modules[name]
-print(json.dumps(answers))
-"""
-
-# Imports the libraries once, then forks a child for each line of JSON it reads, {"argv", "out",
-# "err"}. The child has a memory, a command line and streams of its own and runs the file as
-# `python FILE` does; the answer is its exit code and the CPU seconds it and the imports took.
-FORK_SCRIPTS = f"""
-import json, os, runpy, signal, sys, time, traceback
-import matplotlib.figure, numpy, sklearn.datasets, torch, torchvision
-start = time.process_time()
-
-def script(argv, out, err):
-    signal.alarm({SECONDS})
-    for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.stdin = open(os.devnull)
-    sys.argv, sys.path[0] = argv, os.path.dirname(os.path.abspath(argv[0]))
-    try:
-        runpy.run_path(argv[0], run_name="__main__")
-    except SystemExit as stop:
-        if stop.code is None or isinstance(stop.code, int):
-            return stop.code or 0
-        print(stop.code, file=sys.stderr)
-        return 1
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        code = script(**json.loads(line))
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    _, status, usage = os.wait4(child, 0)
-    seconds = start + usage.ru_utime + usage.ru_stime
-    print(os.waitstatus_to_exitcode(status), seconds, flush=True)
-"""
 
 
 def checksums(folder: Path) -> dict[str, str]:
     files = [f for f in folder.rglob("*") if f.is_file() and not IGNORED & set(f.parts)]
-    return {str(file): hashlib.md5(file.read_bytes()).hexdigest() for file in files}
+    return {str(file): checksum(file, *change_of(file)) for file in files}
+
+
+def change_of(file: Path) -> tuple[int, ...]:
+    """What no write to a file leaves as it was."""
+    facts = file.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+@functools.cache  # the chapters hold 100 MB and are looked at before and after each of 60 runs
+def checksum(file: Path, *change: int) -> str:
+    return hashlib.md5(file.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="session")
@@ -93,19 +46,25 @@ def untouched() -> Callable[[Path], dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def calm_environment() -> dict[str, str]:
-    """The environment for a subprocess: no window, one thread (the tests run in parallel)."""
+    """The environment of a process: no window, one thread (the tests run in parallel)."""
     calm = {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     return os.environ | calm
 
 
 @dataclass(frozen=True)
-class QuickRun:
-    """What one `--quick` run of a command of a manifest did. Tests only read its files."""
+class Done:
+    """What a Python command did."""
 
     returncode: int
     stdout: str
     stderr: str
     cpu_seconds: float  # of all its threads, start of the process included; 0 on Windows
+
+
+@dataclass(frozen=True)
+class QuickRun(Done):
+    """What one `--quick` run of a command of a manifest did. Tests only read its files."""
+
     folder: Path
     touched: list[str]  # files of the chapter that the run changed, made or removed
 
@@ -136,35 +95,40 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable], Any]:
 
 
 class WarmPython:
-    """Runs scripts in forks of one process that has PyTorch loaded, which takes seconds to import.
+    """Runs Python commands in forks of one process that has PyTorch loaded, see warm_python.py.
 
-    Where forking is not safe (Windows, macOS) every script gets an ordinary process.
+    Where forking is not safe (Windows, macOS) every command gets an ordinary process.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment = environment
+        self.streams = {"out": str(folder / "stdout"), "err": str(folder / "stderr")}
         self.server: subprocess.Popen | None = None
 
-    def run(self, argv: list[str], folder: Path) -> tuple[subprocess.CompletedProcess, float]:
-        """`python *argv` in the repository's root, and the CPU seconds that it took.
-
-        Its streams pass through files in `folder`.
-        """
+    def run(self, *argv: str | Path, cwd: Path = ROOT, **variables: str) -> Done:
+        """`python *argv` in the folder `cwd`, with `variables` in its environment."""
+        argv = [str(word) for word in argv]
         if sys.platform != "linux":
             before = children_seconds()
-            done = run([sys.executable, *argv], self.environment)
-            return done, children_seconds() - before
+            done = run([sys.executable, *argv], self.environment | variables, cwd)
+            seconds = children_seconds() - before
+            return Done(done.returncode, done.stdout, done.stderr, seconds)
+        order = {"argv": argv, "cwd": str(cwd), "env": variables} | self.streams
+        server = self.started()
+        server.stdin.write(json.dumps(order) + "\n")
+        server.stdin.flush()
+        code, seconds = server.stdout.readline().split()
+        paths = map(Path, self.streams.values())
+        texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
+        return Done(int(code), *texts, float(seconds))
+
+    def started(self) -> subprocess.Popen:
         if self.server is None:
-            command, pipe = [sys.executable, "-c", FORK_SCRIPTS], subprocess.PIPE
+            command, pipe = [sys.executable, str(TESTS / "warm_python.py")], subprocess.PIPE
             self.server = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdin=pipe, stdout=pipe, text=True
+                command, env=self.environment, stdin=pipe, stdout=pipe, text=True
             )
-        paths = {"out": str(folder / "stdout"), "err": str(folder / "stderr")}
-        self.server.stdin.write(json.dumps({"argv": argv, **paths}) + "\n")
-        self.server.stdin.flush()
-        code, seconds = self.server.stdout.readline().split()
-        streams = [Path(p).read_text(encoding="utf-8", errors="replace") for p in paths.values()]
-        return subprocess.CompletedProcess(argv, int(code), *streams), float(seconds)
+        return self.server
 
     def close(self) -> None:
         if self.server is not None:
@@ -173,9 +137,9 @@ class WarmPython:
 
 
 @pytest.fixture(scope="session")
-def warm_python(calm_environment) -> Iterator[WarmPython]:
-    """One a worker, started by its first script."""
-    python = WarmPython(calm_environment)
+def warm_python(calm_environment, tmp_path_factory) -> Iterator[WarmPython]:
+    """One a worker, started by its first command."""
+    python = WarmPython(calm_environment, tmp_path_factory.mktemp("warm_python"))
     yield python
     python.close()
 
@@ -196,29 +160,30 @@ def quick_run(made_once, warm_python) -> Callable[..., QuickRun]:
 
 
 @pytest.fixture(scope="session")
-def help_of_scripts(made_once, calm_environment) -> Callable[[Chapter], dict[str, list]]:
+def help_of_scripts(made_once, warm_python) -> Callable[[Chapter], dict[str, list]]:
     """help_of_scripts(chapter): {"chapter_01_x/y.py": [exit code, output, error]} of --help."""
 
-    def ask(chapter: Chapter) -> dict[str, list]:
-        paths = sorted({script.path for script in chapter.scripts})
-        modules = [path.removesuffix(".py").replace("/", ".") for path in paths]
-        done = run([sys.executable, "-c", ASK_FOR_HELP, *modules], calm_environment)
-        assert done.returncode == 0, done.stderr[-3000:]
-        answers = json.loads(done.stdout)
-        return {path: answers[module] for path, module in zip(paths, modules, strict=True)}
+    def ask(path: str) -> tuple[int, str, str]:
+        module = path.removesuffix(".py").replace("/", ".")
+        done = warm_python.run("-m", module, "--help")
+        return done.returncode, done.stdout, done.stderr
 
-    return lambda chapter: made_once(f"{chapter.name} --help", lambda _: ask(chapter))
+    def get(chapter: Chapter) -> dict[str, list]:
+        paths = sorted({script.path for script in chapter.scripts})
+        return made_once(f"{chapter.name} --help", lambda _: {path: ask(path) for path in paths})
+
+    return get
 
 
 def run_quickly(script: Script, output: Path, python: WarmPython) -> QuickRun:
     """Run the command as the manifest has it, in a process of its own."""
     before = checksums(ROOT / script.chapter)
     options = ("--quick", "--output_dir", str(output), "--run_name", "test")
-    done, seconds = python.run(script.argv(*options)[1:], output)
+    done = python.run(*script.argv(*options)[1:])
     after = checksums(ROOT / script.chapter)
     folder = output / script.chapter / f"{Path(script.file).stem}-test"
     touched = sorted({name for name, _ in before.items() ^ after.items()})
-    return QuickRun(done.returncode, done.stdout, done.stderr, seconds, folder, touched)
+    return QuickRun(**asdict(done), folder=folder, touched=touched)
 
 
 def children_seconds() -> float:
@@ -226,10 +191,12 @@ def children_seconds() -> float:
     return os.times().children_user + os.times().children_system
 
 
-def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+def run(
+    command: list[str], environment: dict[str, str], cwd: Path = ROOT
+) -> subprocess.CompletedProcess:
     return subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=cwd,
         env=environment,
         capture_output=True,
         encoding="utf-8",

@@ -1,12 +1,10 @@
 """The walkthrough notebooks: equal to their .py source, and the source runs."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from course.manifest import ROOT, Chapter, load_chapters
+from course.manifest import Chapter, load_chapters
 
 CHAPTERS = load_chapters()
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
@@ -32,16 +30,10 @@ def test_notebook_was_executed_without_errors(chapter: Chapter):
     assert kinds and "error" not in kinds
 
 
+@pytest.mark.notebook
 @each_chapter
-def test_source_runs_as_a_script(chapter: Chapter, calm_environment, untouched):
+def test_source_runs_as_a_script(chapter: Chapter, warm_python, untouched):
     before = untouched(chapter.folder)
-    done = subprocess.run(
-        [sys.executable, str(chapter.folder / "walkthrough.py")],
-        cwd=ROOT,
-        env=calm_environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=600,
-    )
+    done = warm_python.run(chapter.folder / "walkthrough.py")
     assert done.returncode == 0, done.stderr[-3000:]
     assert untouched(chapter.folder) == before

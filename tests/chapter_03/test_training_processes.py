@@ -19,6 +19,7 @@ from utils.checkpoint import load_checkpoint
 from utils.file_io_util import read_json, read_jsonl
 
 pytest.importorskip("resource", reason="signals and limits of Unix are tested here")
+pytestmark = pytest.mark.process
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -30,15 +31,19 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory):
-    """drive(folder, *options): the driver in a process of its own; its exit code and errors."""
+    """drive(folder, *options): the driver in a process of its own; its exit code and errors.
+
+    With ranks=2 in two, as torchrun starts them (test_torchrun_runs_the_script_as_it_is does).
+    """
     errors = tmp_path_factory.mktemp("drive") / "errors.txt"
     command = [sys.executable, str(DRIVER), "--serve"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     with subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, **pipes) as server:
         assert server.stdout.readline() == "ready\n"
 
-        def order(folder: Path, *options: str, largest_file: int = 0):
-            facts = {"argv": [str(folder), *options], "errors": str(errors)}
+        def order(folder: Path, *options: str, largest_file: int = 0, ranks: int = 1):
+            errors.write_text("", encoding="utf-8")
+            facts = {"argv": [str(folder), *options], "errors": str(errors), "ranks": ranks}
             server.stdin.write(json.dumps(facts | {"largest_file": largest_file}) + "\n")
             code = int(server.stdout.readline())
             text = errors.read_text(encoding="utf-8")
@@ -128,20 +133,12 @@ def test_a_disk_without_room_is_reported(tmp_path, drive):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def torchrun(script: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(script), *options]
-    return subprocess.run(
-        command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-
-
 def test_two_processes_give_the_result_of_one(tmp_path, drive):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     alone = drive(tmp_path / "one", "--plain")
     assert alone.returncode == 0, alone.stderr
-    both = torchrun(DRIVER, str(tmp_path / "two"), "--plain")
+    both = drive(tmp_path / "two", "--plain", ranks=2)
     assert both.returncode == 0, both.stderr
     one = read_json(tmp_path / "one" / "rank_0.json")
     ranks = [read_json(tmp_path / "two" / f"rank_{r}.json") for r in (0, 1)]
@@ -165,7 +162,7 @@ def test_two_processes_resume_together(tmp_path, drive):
     (tmp_path / "two").mkdir()
     stopped = drive(tmp_path / "two", "--plain", "--signal_at", "32")
     assert stopped.returncode == 130
-    both = torchrun(DRIVER, str(tmp_path / "two"), "--plain", "--resume")
+    both = drive(tmp_path / "two", "--plain", "--resume", ranks=2)
     assert both.returncode == 0, both.stderr
     weights = [read_json(tmp_path / "two" / f"rank_{r}.json")["weight"] for r in (0, 1)]
     assert weights[0] == weights[1]
@@ -174,26 +171,13 @@ def test_two_processes_resume_together(tmp_path, drive):
 # --- the script ---
 
 
-def script(*options: str) -> list[str]:
-    return [
-        sys.executable,
-        str(TRAIN),
-        "--threads",
-        "1",
-        "--seeds",
-        "1",
-        "--model",
-        "mlp",
-        *options,
-    ]
-
-
-def test_train_py_killed_from_outside_resumes(tmp_path):
+def test_train_py_killed_from_outside_resumes(tmp_path, warm_python):
     """What a user sees: kill -9 at any moment, then --resume with the folder's name."""
+    always = [str(TRAIN), "--threads", "1", "--seeds", "1", "--model", "mlp"]
     common = ["--epochs", "30", "--output_dir", str(tmp_path), "--ema_decay", "0.9"]
-    options = {"env": ENVIRONMENT, "cwd": ROOT}
+    command = [sys.executable, *always, *common, "--run_name", "killed"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(script(*common, "--run_name", "killed"), **options, **quiet)
+    process = subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, **quiet)
     folder = tmp_path / TRAIN.parent.name / "train-killed"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -204,7 +188,7 @@ def test_train_py_killed_from_outside_resumes(tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
     for words in (["--resume", str(folder)], [*common, "--run_name", "whole"]):
-        done = subprocess.run(script(*words), **options, capture_output=True, text=True)
+        done = warm_python.run(*always, *words)
         assert done.returncode == 0, done.stderr
     whole = folder.with_name("train-whole")
     assert_same(*(load_checkpoint(f / "last.pth")["state"] for f in (folder, whole)))
@@ -215,7 +199,11 @@ def test_train_py_killed_from_outside_resumes(tmp_path):
 
 def test_torchrun_runs_the_script_as_it_is(tmp_path):
     options = ["--epochs", "2", "--seeds", "1", "--output_dir", str(tmp_path), "--run_name", "two"]
-    done = torchrun(TRAIN, "--threads", "1", *options)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(TRAIN), "--threads", "1", *options]
+    done = subprocess.run(
+        command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("written to") == 1
     folder = tmp_path / TRAIN.parent.name / "train-two"

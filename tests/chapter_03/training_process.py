@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -110,9 +111,10 @@ def kill_in_save(number: int) -> None:
 
 
 def serve() -> None:
-    """Start a process for each order, {"argv", "errors", "largest_file"}; answer its exit code.
+    """Obey each order, {"argv", "errors", "largest_file", "ranks"}; answer the exit code.
 
-    The processes are forked before any training, when the libraries (seconds) are imported.
+    The processes are forked before any training, when the libraries (seconds) are imported. With
+    `ranks` above 1 they are as many as that, in the environment that torchrun gives.
     """
     torch.set_num_threads(1)
     load_task()
@@ -120,15 +122,34 @@ def serve() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        pid = os.fork()
-        if not pid:
-            obey(order)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        pids = [forked(order, facts) for facts in environments(order["ranks"])]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        print(next((code for code in codes if code), 0), flush=True)
+    os._exit(0)  # nothing to tidy up: that would take half a second
+
+
+def environments(ranks: int) -> list[dict[str, str]]:
+    """What torchrun adds to the environment of each process."""
+    if ranks == 1:
+        return [{}]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    place |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
+    return [place | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(ranks)]
+
+
+def forked(order: dict, environment: dict[str, str]) -> int:
+    """The number of a new process that obeys."""
+    pid = os.fork()
+    if not pid:
+        os.environ.update(environment)
+        obey(order)
+    return pid
 
 
 def obey(order: dict) -> None:
     """In the forked process: the training, then the end of the process."""
-    errors = os.open(order["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    errors = os.open(order["errors"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(errors, 1), os.dup2(errors, 2)
     signal.alarm(300)  # only to stop a hanging training
     if order["largest_file"]:

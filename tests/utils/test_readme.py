@@ -2,8 +2,6 @@
 
 import importlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,10 +32,8 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_snippet_runs(tmp_path, number):
-    done = subprocess.run(
-        [sys.executable, "-c", SNIPPETS[number]], cwd=tmp_path, capture_output=True, text=True
-    )
+def test_snippet_runs(tmp_path, number, warm_python):
+    done = warm_python.run("-c", SNIPPETS[number], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
