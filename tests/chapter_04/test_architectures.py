@@ -328,11 +328,10 @@ def test_load_model_refuses_other_checkpoints(tmp_path, architecture, message):
         door.load_model(tmp_path / "x.pth")
 
 
-def test_model_script(tmp_path):
-    options = ["--quick", "--output_dir", str(tmp_path), "--run_name", "t"]
-    assert door.main(options) == 0
-    folder = next((tmp_path / "chapter_04_cnn_classic").iterdir())
-    assert {"model_table.json", "model_table.png"} <= {path.name for path in folder.iterdir()}
+def test_model_script(quick_run):
+    done = quick_run("chapter_04_cnn_classic/model.py")
+    assert done.returncode == 0, done.stderr
+    assert {"model_table.json", "model_table.png"} <= {path.name for path in done.folder.iterdir()}
 
 
 def test_a_width_that_leaves_no_channel_is_one_sentence(tmp_path, capsys):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -255,21 +253,15 @@ def test_crossover_ignores_a_lucky_small_kernel():
 # --- the script ---
 
 
-@pytest.fixture(scope="module")
-def quick_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("conv_math")
-    code = demo_conv_math.main(["--quick", "--output_dir", str(folder), "--run_name", "t"])
-    assert code == 0
-    return next(folder.rglob("run.json")).parent
-
-
 def test_script_writes_small_pictures_and_complete_tables(quick_run):
-    sizes = {path.name: path.stat().st_size for path in quick_run.iterdir()}
+    done = quick_run("chapter_04_cnn_classic/demo_conv_math.py")
+    assert done.returncode == 0, done.stderr
+    sizes = {path.name: path.stat().st_size for path in done.folder.iterdir()}
     assert sizes["conv_arithmetic.gif"] < 2_000_000
     assert len([name for name in sizes if name.endswith(".svg")]) == 7
     assert max(size for name, size in sizes.items() if name.endswith(".svg")) < 500_000
     assert max(size for name, size in sizes.items() if name.endswith(".png")) < 200_000
-    result = json.loads((quick_run / "conv_math.json").read_text(encoding="utf-8"))
+    result = done.result("conv_math")
     assert set(result["tables"]) == {"main", "laws", "kernels", "border", "cost", "rates", "fft"}
     assert all(len(table["rows"]) >= 1 for table in result["tables"].values())
     assert result["metrics"]["fft"]["c1"]["difference"] < 1e-4

@@ -1,6 +1,5 @@
 """Receptive fields against brute force: the pixels whose gradient is not zero."""
 
-import json
 import random
 
 import numpy as np
@@ -21,6 +20,7 @@ from chapter_04_cnn_classic.receptive_field_theory import (
     trace,
 )
 from utils.errors import UserError
+from utils.file_io_util import read_json
 
 SIZE = (61, 54)  # rows and columns of the pictures
 
@@ -467,12 +467,16 @@ def test_growth_exponent():
     assert effective.growth_exponent(depths, sizes) == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("options", [[], ["--model", "lenet5", "--image_size", "28"]])
-def test_script(tmp_path, options):
-    words = ["--quick", "--output_dir", str(tmp_path), "--run_name", "t", *options]
-    assert script.main(words) == 0
-    folder = next((tmp_path / "chapter_04_cnn_classic").iterdir())
-    result = json.loads((folder / "receptive_field.json").read_text(encoding="utf-8"))
+def test_script(tmp_path, options, quick_run):
+    if options:
+        words = ["--quick", "--output_dir", str(tmp_path), "--run_name", "t", *options]
+        assert script.main(words) == 0
+        folder = next((tmp_path / "chapter_04_cnn_classic").iterdir())
+    else:
+        folder = quick_run("chapter_04_cnn_classic/receptive_field.py").folder
+    result = read_json(folder / "receptive_field.json")
     assert (folder / "receptive_field_depths.png").is_file()
     assert ("stacks" in result["tables"]) is not bool(options)
     for row in result["tables"]["main"]["rows"]:

@@ -1,6 +1,7 @@
 """The door to all networks, training and comparison, inference and maps, in their quick form."""
 
 import argparse
+import shutil
 
 import numpy as np
 import pytest
@@ -57,12 +58,11 @@ def test_a_checkpoint_of_another_chapter_is_named():
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
+def compared(quick_run):
     """A quick comparison on shapes: the folder of its run."""
-    base = tmp_path_factory.mktemp("compare")
-    words = ["--quick", "--dataset", "shapes", "--model_type", "compare"]
-    assert model_train.main([*words, "--output_dir", str(base), "--run_name", "a"]) == 0
-    return folder_of(base, "model_train", "a")
+    done = quick_run(f"{SCRIPTS}/src/model_train.py", "--dataset shapes --model_type compare")
+    assert done.returncode == 0, done.stderr
+    return done.folder
 
 
 def test_a_comparison_trains_both_networks_alike(compared):
@@ -252,10 +252,10 @@ def test_augmentation_that_does_not_fit_is_one_sentence(augment, says, tmp_path,
 # --- exp_degradation.py ---
 
 
-def test_a_stopped_comparison_of_depths_goes_on(tmp_path):
-    words = ["--quick", "--output_dir", str(tmp_path), "--run_name", "a"]
-    assert exp_degradation.main(words) == 0
-    folder = folder_of(tmp_path, "exp_degradation", "a")
+def test_a_stopped_comparison_of_depths_goes_on(tmp_path, quick_run):
+    done = quick_run(f"{SCRIPTS}/src/exp_degradation.py")
+    assert done.returncode == 0, done.stderr
+    folder = shutil.copytree(done.folder, tmp_path / "run")
     rows = read_jsonl(folder / "metrics.jsonl")
     assert [row["network"] for row in rows] == ["plainnet20", "resnet20"]
     assert exp_degradation.main(["--resume", str(folder)]) == 0
