@@ -40,7 +40,7 @@ from chapter_01_tensor_autograd.checkpointing_figures import depth_figure, lengt
 from utils import cli
 from utils.device import synchronize
 from utils.errors import confirm
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 
 
@@ -269,24 +269,23 @@ def depth_table(depths: list[int], result: dict[str, np.ndarray]) -> dict:
     for i, depth in enumerate(depths):
         without, mine, _ = result["memory"][:, i] / 2**20
         base, our_time, torch_time = result["seconds"][:, i]
-        ratios = [(t / base).mean() for t in (our_time, torch_time)]
-        spreads = [(t / base).std() for t in (our_time, torch_time)]
-        pairs = list(zip(ratios, spreads, strict=True))
+        pairs = [mean_std(t / base) for t in (our_time, torch_time)]
         rows.append([depth, without, mine, mine / without, *pairs])
     return table(columns, rows)
 
 
 def collect_metrics(depths, lengths, by_depth, by_length, differences) -> dict:
     memory, seconds = by_depth["memory"][:, -1], by_depth["seconds"][:, -1]
+    ours_ratio, torch_ratio = (mean_std(seconds[i] / seconds[0]) for i in (1, 2))
     return {
         "gradient_difference": differences,
         "deepest": depths[-1],
         "memory_ratio_ours": memory[1] / memory[0],
         "memory_ratio_torch": memory[2] / memory[0],
-        "time_ratio_ours": (seconds[1] / seconds[0]).mean(),
-        "time_ratio_ours_std": (seconds[1] / seconds[0]).std(),
-        "time_ratio_torch": (seconds[2] / seconds[0]).mean(),
-        "time_ratio_torch_std": (seconds[2] / seconds[0]).std(),
+        "time_ratio_ours": ours_ratio[0],
+        "time_ratio_ours_std": ours_ratio[1],
+        "time_ratio_torch": torch_ratio[0],
+        "time_ratio_torch_std": torch_ratio[1],
         "predicted_time_ratio": 1 + by_length["forward_share"],
         "best_segment_length": lengths[int(np.argmin(by_length["memory"][:-1]))],
         "segment_mebibytes": dict(

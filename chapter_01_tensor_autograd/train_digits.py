@@ -39,7 +39,7 @@ from utils import cli, datasets
 from utils.checkpoint import CheckpointError, evaluator, load_checkpoint
 from utils.cli import UserError
 from utils.datasets import ImageData, Split
-from utils.results import table
+from utils.results import mean_std, named_mean_std, table
 from utils.run import Run
 
 # What --hidden, --epochs and --batch_size are if they are not given.
@@ -274,9 +274,9 @@ def collect(data: ImageData, scores: dict[str, list[float]]) -> tuple[dict, dict
     """Metrics and table: test accuracy of the networks and of simpler rules."""
     metrics = {"chance": majority_accuracy(data), "nearest_mean": nearest_mean_accuracy(data)}
     for name, values in scores.items():
-        metrics[name] = {"mean": np.mean(values), "std": np.std(values), "values": values}
+        metrics[name] = named_mean_std(values) | {"values": values}
     columns = [("Method", "方法", "s"), ("Test accuracy (%)", "测试准确率（%）", ".2f")]
-    pairs = {name: (100 * np.mean(v), 100 * np.std(v)) for name, v in scores.items()}
+    pairs = {name: mean_std(100 * value for value in v) for name, v in scores.items()}
     rows = [
         [{"en": "most frequent class", "zh": "总猜最多的类"}, 100 * metrics["chance"]],
         [{"en": "nearest class mean", "zh": "最近类均值"}, 100 * metrics["nearest_mean"]],

@@ -42,7 +42,7 @@ from utils.checkpoint import CheckpointError, evaluator, load_checkpoint, load_s
 from utils.device import set_threads
 from utils.model_summary import parameter_count
 from utils.modes import evaluating
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 
 FOLDER = Path(__file__).parent
@@ -233,10 +233,11 @@ def measure(task: Task, models: list[nn.Module], seed: int) -> dict[str, Any]:
         return [100 * accuracy(model, split) for model in models]
 
     values = percent(task.test)
+    mean, std = mean_std(values)
     labels = task.test[1]
     metrics = {
-        "accuracy_mean_percent": np.mean(values),
-        "accuracy_std_percent": np.std(values),
+        "accuracy_mean_percent": mean,
+        "accuracy_std_percent": std,
         "accuracy_all_percent": values,
         "val_accuracy_mean_percent": np.mean(percent(task.val)),
         "train_accuracy_mean_percent": np.mean(percent(task.train)),

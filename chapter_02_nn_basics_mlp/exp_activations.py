@@ -40,7 +40,7 @@ from chapter_02_nn_basics_mlp.layers import Linear
 from chapter_02_nn_basics_mlp.losses import CrossEntropyLoss
 from chapter_02_nn_basics_mlp.model import ACTIVATIONS, MLP
 from utils import cli, plotting
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 
 NAMES = [name for name in ACTIVATIONS if name != "sin"]
@@ -271,8 +271,11 @@ def collect(norms: dict, scores: dict, dead: dict) -> dict[str, Any]:
             row[f"first_gradient_{d}"] = float(gmean(norms[name][d])[0])
         row["gain"] = forward_gain(name)
         for d, values in scores[name].items():
-            row[f"accuracy_depth_{d}_mean_percent"] = np.mean(values)
-            row[f"accuracy_depth_{d}_std_percent"] = np.std(values)
+            pair = mean_std(values)
+            row |= {
+                f"accuracy_depth_{d}_mean_percent": pair[0],
+                f"accuracy_depth_{d}_std_percent": pair[1],
+            }
         metrics[name] = row
     diverged = {name: np.isnan(values["dead"]).sum(axis=1) for name, values in dead.items()}
     metrics["dead"] = {"learning_rates": DEAD_RATES, "diverged_runs": diverged, **dead}

@@ -37,7 +37,7 @@ from chapter_02_nn_basics_mlp.layers import Linear
 from chapter_02_nn_basics_mlp.losses import CrossEntropyLoss
 from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli, plotting
-from utils.results import table
+from utils.results import mean_std, named_mean_std, table
 from utils.run import Run
 
 # name -> n_in Var(w), the factor that the layer's sum applies
@@ -260,7 +260,7 @@ def result_tables(measured: dict, trained: dict) -> dict[str, Any]:
             for what in ("measured", "predicted")
         ]
         name = {"en": scheme, "zh": ZH.get(scheme, scheme)}
-        rows.append([name, SCHEMES[scheme], *(row[key] for key in keys), (test.mean(), test.std())])
+        rows.append([name, SCHEMES[scheme], *(row[key] for key in keys), mean_std(test)])
     return {"main": table(columns, rows)}
 
 
@@ -275,10 +275,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             name: {s: {k: v for k, v in row.items() if "_" in k} for s, row in schemes.items()}
             for name, schemes in measured.items()
         },
-        "accuracy_percent": {
-            s: {"mean": t["accuracy_percent"].mean(), "std": t["accuracy_percent"].std()}
-            for s, t in trained.items()
-        },
+        "accuracy_percent": {s: named_mean_std(t["accuracy_percent"]) for s, t in trained.items()},
         "first_loss": {s: t["loss"][:, 0].mean() for s, t in trained.items()},
         "last_loss": {s: t["loss"][:, -5:].mean() for s, t in trained.items()},
         "depth": args.depth,

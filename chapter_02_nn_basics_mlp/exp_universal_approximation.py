@@ -41,7 +41,7 @@ from chapter_02_nn_basics_mlp.model import MLP
 from utils import cli, plotting
 from utils.datasets.toy import CURVE_RANGE, true_curve
 from utils.model_summary import parameter_count
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 
 STEEPNESS = 20.0  # k h: how much steeper than a cell the sigmoid steps are
@@ -244,7 +244,7 @@ def tables(rows: dict, wide: dict[str, np.ndarray], deep: dict[str, np.ndarray])
     error = [(f"{name} RMSE", f"{name} 的 RMSE", ".2e") for name in wide]
 
     def cells(results: dict[str, np.ndarray], i: int) -> list[tuple[float, float]]:
-        return [(r[i].mean(), r[i].std()) for r in results.values()]
+        return [mean_std(r[i]) for r in results.values()]
 
     width = table([number, *error], [[w, *cells(wide, i)] for i, w in enumerate(WIDTHS)])
     columns = [

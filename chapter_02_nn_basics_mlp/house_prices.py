@@ -48,7 +48,7 @@ from utils.cli import UserError
 from utils.datasets import data_root
 from utils.datasets.tables import RawTable, load_table, read_csv
 from utils.modes import evaluating
-from utils.results import table
+from utils.results import over_seeds, table
 from utils.run import Run
 from utils.seed import seed_everything
 
@@ -232,8 +232,7 @@ def summarise(results: dict[str, list[dict[str, float]]], score: str) -> dict[st
     """(mean, deviation) over seeds and folds, and how many folds each model wins against ridge."""
     summary = {}
     for name, runs in results.items():
-        values = {key: np.array([run[key] for run in runs]) for key in runs[0]}
-        summary[name] = {key: (float(v.mean()), float(v.std())) for key, v in values.items()}
+        summary[name] = over_seeds(runs)
         pairs = zip(runs, results["ridge"], strict=True)
         summary[name]["folds_better_than_ridge"] = sum(a[score] < b[score] for a, b in pairs)
         summary[name]["folds"] = len(runs)

@@ -34,7 +34,7 @@ from chapter_02_nn_basics_mlp.linear_models_figures import plot_coefficients, pl
 from chapter_02_nn_basics_mlp.tabular import deviation, is_constant
 from utils import cli
 from utils.datasets.tables import TableData, load_table
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 
 Array = np.ndarray
@@ -312,7 +312,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     values = {key: np.array([run[key] for run in runs]) for key in runs[0] if key != "coefficients"}
     summary = {"coefficient_difference": float(values["coefficient_difference"].max())}
     for key in ("metric", "metric_sklearn", "baseline"):
-        summary[key] = (float(values[key].mean()), float(values[key].std()))
+        summary[key] = mean_std(values[key])
     for key in ("milliseconds", "milliseconds_sklearn"):
         summary[key] = float(np.median(values[key]))
     return summary

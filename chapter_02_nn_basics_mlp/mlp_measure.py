@@ -12,7 +12,7 @@ from chapter_02_nn_basics_mlp.mlp_data import Problem, rmse
 from chapter_02_nn_basics_mlp.noise_floor import Floor, noise_floor, smooth
 from utils import cli
 from utils.model_summary import parameter_count
-from utils.results import table
+from utils.results import named_mean_std, table
 
 
 @dataclass
@@ -86,7 +86,7 @@ def early_rmse(problem: Problem, fit: Fit, input_dim: int) -> float:
 
 def summary(name: str, values: list[float]) -> dict[str, Any]:
     """Mean, spread (standard deviation over seeds) and the single values."""
-    return {f"{name}_mean": np.mean(values), f"{name}_std": np.std(values), f"{name}_all": values}
+    return named_mean_std(values, name) | {f"{name}_all": values}
 
 
 def result_table(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from chapter_04_cnn_classic.image_tasks import ImageTask, augmentation_for, load
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe, accuracy, augmentations, train
 from utils import cli, plotting
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 from utils.seed import generator
 
@@ -160,7 +160,7 @@ def results_table(sizes: list[int], runs: dict[str, np.ndarray], worths: dict) -
     for i, size in enumerate(sizes):
         plain, augmented = runs[PLAIN][:, i], runs[AUGMENTED][:, i]
         gain = float((augmented - plain).mean())
-        pairs = [(float(v.mean()), float(v.std())) for v in (plain, augmented)]
+        pairs = [mean_std(v) for v in (plain, augmented)]
         rows.append([size, *pairs, gain, worths[str(size)]])
     return table(columns, rows)
 

@@ -36,7 +36,7 @@ from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
 from utils.checkpoint import evaluator, load_checkpoint, load_state, save_checkpoint
 from utils.model_summary import parameter_count
-from utils.results import over_seeds, table
+from utils.results import mean_std, over_seeds, table
 from utils.run import Run
 
 WIDTHS = (16, 48, 128)
@@ -264,7 +264,7 @@ def gains(results: dict) -> dict[str, tuple[float, float]]:
     values = {key: np.array([row["test"] for row in runs]) for key, (_, runs) in results.items()}
     names = list(values)
     steps = {b: values[b] - values[a] for a, b in pairwise(names)}
-    return {key: (float(step.mean()), float(step.std())) for key, step in steps.items()}
+    return {key: mean_std(step) for key, step in steps.items()}
 
 
 def ladder_table(results: dict) -> dict[str, Any]:

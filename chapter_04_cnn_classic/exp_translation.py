@@ -43,7 +43,7 @@ from chapter_04_cnn_classic.translation_networks import (
 )
 from utils import cli
 from utils.model_summary import parameter_count
-from utils.results import table
+from utils.results import mean_std, table
 from utils.run import Run
 
 DATASETS = ("digits", "mnist", "fashion_mnist")  # grey, on black: the canvas goes on seamlessly
@@ -148,11 +148,6 @@ POOL_TITLES = {
 Runs = dict[Case, dict[str, np.ndarray]]  # accuracy_percent, kept, change: (seeds, shifts)
 
 
-def cell(runs: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation over the seeds."""
-    return float(runs.mean()), float(runs.std())
-
-
 def shift_table(runs: Runs, parameters: dict[str, int], shown: list[int]) -> dict[str, Any]:
     columns = [("Network", "网络", ""), ("Parameters", "参数量", ",d")]
     columns.append(("Training pictures", "训练图片", ""))
@@ -161,7 +156,7 @@ def shift_table(runs: Runs, parameters: dict[str, int], shown: list[int]) -> dic
     for name in NETWORKS:
         for pictures in (CENTRED, SHIFTED):
             percent = runs[name, pictures, 1]["accuracy_percent"]
-            values = [cell(percent[:, s]) for s in shown]
+            values = [mean_std(percent[:, s]) for s in shown]
             rows.append([TITLES[name], parameters[name], SETS[pictures], *values])
     return table(columns, rows)
 
@@ -171,7 +166,10 @@ def permutation_table(runs: Runs, blocks: list[int]) -> dict[str, Any]:
     columns += [(f"Within {b} x {b} px (%)", f"{b} x {b} 像素内（%）", ".1f") for b in blocks[1:-1]]
     columns.append(("All pixels (%)", "全部像素（%）", ".1f"))
     rows = [
-        [TITLES[name], *(cell(runs[name, CENTRED, b]["accuracy_percent"][:, 0]) for b in blocks)]
+        [
+            TITLES[name],
+            *(mean_std(runs[name, CENTRED, b]["accuracy_percent"][:, 0]) for b in blocks),
+        ]
         for name in PERMUTED
     ]
     return table(columns, rows)
@@ -189,9 +187,9 @@ def pooling_table(runs: Runs) -> dict[str, Any]:
     rows = []
     for name, pool in POOLINGS.items():
         found = runs[name, CENTRED, 1]
-        row = [POOL_TITLES[pool], cell(found["accuracy_percent"][:, 0])]
-        row += [cell(found["kept"][:, s]) for s in (1, 2, 4)]
-        rows.append(row + [cell(found["change"][:, s]) for s in (1, 2, 3, 4)])
+        row = [POOL_TITLES[pool], mean_std(found["accuracy_percent"][:, 0])]
+        row += [mean_std(found["kept"][:, s]) for s in (1, 2, 4)]
+        rows.append(row + [mean_std(found["change"][:, s]) for s in (1, 2, 3, 4)])
     return table(columns, rows)
 
 

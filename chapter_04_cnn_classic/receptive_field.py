@@ -47,7 +47,7 @@ from chapter_04_cnn_classic.receptive_field_theory import (
     trace,
 )
 from utils import cli
-from utils.results import table
+from utils.results import mean_std, named_mean_std, table
 from utils.run import Run
 from utils.seed import generator
 
@@ -125,8 +125,8 @@ def result_row(measured: Measured) -> list[Any]:
         measured.layers[-1],
         axis.jump,
         axis.size,
-        (sizes.mean(), sizes.std()),
-        (ratio.mean(), ratio.std()),
+        mean_std(sizes),
+        mean_std(ratio),
     ]
 
 
@@ -155,7 +155,7 @@ def stacks_table(depths: Sequence[int], sizes: dict[str, np.ndarray]) -> dict[st
     for i, depth in enumerate(depths):
         row = [depth, 2 * depth + 1, effective_size(predicted_stack(depth))]
         measured = [sizes[kind][:, i] for kind in ("linear", "relu")]
-        rows.append(row + [(m.mean(), m.std()) for m in measured])
+        rows.append(row + [mean_std(m) for m in measured])
     return table(columns, rows)
 
 
@@ -227,7 +227,7 @@ def summarise(networks: Sequence[Measured]) -> dict[str, Any]:
         sizes, theory = measured.sizes()[:, -1], measured.last.height.size
         result[f"{measured.name}_{measured.image_size}"] = {
             "theory": theory,
-            "effective": {"mean": sizes.mean(), "std": sizes.std()},
+            "effective": named_mean_std(sizes),
             "percent": 100 * sizes.mean() / min(theory, measured.image_size),
         }
     return result

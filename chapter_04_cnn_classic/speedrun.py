@@ -46,7 +46,7 @@ from utils.checkpoint import evaluator, load_checkpoint, load_state, save_checkp
 from utils.device import pick_precision
 from utils.errors import UserError
 from utils.model_summary import parameter_count
-from utils.results import cells, table
+from utils.results import cells, over_seeds, table
 from utils.run import Run
 
 TARGET = 92.0  # per cent, of the extrapolation
@@ -183,12 +183,11 @@ def report(args, run: Run, task: ImageTask, rows: list, precision: str) -> None:
 
 def means(runs: list[dict[str, float]]) -> dict[str, float]:
     """Mean of every value over the runs of one budget, and the accuracies' deviation."""
-    keys = [key for key in runs[0] if key != "seed"]
-    result = {key: float(np.mean([run[key] for run in runs])) for key in keys}
-    for views in VIEWS:
-        column = [run[f"accuracy_{views}_percent"] for run in runs]
-        result[f"accuracy_{views}_std_percent"] = float(np.std(column))
-    return result
+    both = over_seeds(runs)
+    result = {key: mean for key, (mean, _) in both.items()}
+    return result | {
+        f"accuracy_{views}_std_percent": both[f"accuracy_{views}_percent"][1] for views in VIEWS
+    }
 
 
 def rate(settings: Settings, task: ImageTask, seconds: float, use_val: bool) -> dict[str, float]:

@@ -20,7 +20,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,7 +40,7 @@ from utils import cli, datasets
 from utils.checkpoint import evaluator
 from utils.errors import UserError
 from utils.model_summary import parameter_count
-from utils.results import table
+from utils.results import cells, named_mean_std, table
 from utils.run import Run
 
 SHIPPED = ("cifar10", "simple_cnn")  # the network of results/best_model.pth
@@ -226,10 +225,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
     """Every value by seed, and mean and deviation of the ones that are reported."""
     values = {key: [row[key] for row in rows] for key in rows[0]}
     for key in ("val", "test", "seconds"):
-        values |= {
-            f"{key}_mean": float(np.mean(values[key])),
-            f"{key}_std": float(np.std(values[key])),
-        }
+        values |= named_mean_std(values[key], key)
     return values
 
 
@@ -242,15 +238,9 @@ def result_table(rows: list[dict[str, float]], metrics: dict[str, Any]) -> dict[
         ("Always the most frequent class (%)", "总猜最多的一类（%）", ".1f"),
         ("Seconds a run", "每次训练（秒）", ".0f"),
     ]
-
-    def mean_std(key: str) -> Any:
-        several = len(rows) > 1
-        return (
-            (metrics[f"{key}_mean"], metrics[f"{key}_std"]) if several else metrics[f"{key}_mean"]
-        )
-
-    cells = [metrics["parameters"], rows[0]["epochs"], mean_std("val"), mean_std("test")]
-    return table(columns, [[*cells, metrics["baseline"], mean_std("seconds")]])
+    val, test, seconds = cells(rows, ("val", "test", "seconds"))
+    row = [metrics["parameters"], rows[0]["epochs"], val, test, metrics["baseline"], seconds]
+    return table(columns, [row])
 
 
 evaluate_checkpoint = evaluator(load_model, load_task, recipes.accuracy)

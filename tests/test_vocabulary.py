@@ -70,7 +70,7 @@ def test_the_unit_is_seen():
     assert misnamed({"accuracy_percent": [0.97, 0.98]}) == ["accuracy_percent"]
 
 
-ONCE = ["evaluator", "over_seeds", "parameter_count", "read_toml", "update_bn"]
+ONCE = ["evaluator", "mean_std", "over_seeds", "parameter_count", "read_toml", "update_bn"]
 
 
 def definitions() -> dict[str, list[str]]:

@@ -6,7 +6,8 @@ puts them into the texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -27,12 +28,25 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[str,
     return {"columns": titles, "rows": plain([list(row) for row in rows])}
 
 
+def mean_std(values: Iterable[float]) -> tuple[float, float]:
+    """Mean and standard deviation of these values; without all of them finite, no deviation."""
+    column = [float(value) for value in values]
+    if not all(map(math.isfinite, column)):
+        return sum(column) / len(column), math.nan
+    return fmean(column), pstdev(column)
+
+
+def named_mean_std(values: Iterable[float], name: str = "") -> dict[str, float]:
+    """The same for the metrics: {"mean", "std"}, or {"loss_mean", "loss_std"} for name "loss"."""
+    prefix = f"{name}_" if name else ""
+    return dict(zip((f"{prefix}mean", f"{prefix}std"), mean_std(values), strict=True))
+
+
 def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float]]:
     """(mean, standard deviation) over the runs of every number they share, but their "seed"."""
     shared = [key for key in runs[0] if all(isinstance(run.get(key), int | float) for run in runs)]
     keys = [key for key in shared if key != "seed"]
-    columns = {key: [run[key] for run in runs] for key in keys}
-    return {key: (fmean(column), pstdev(column)) for key, column in columns.items()}
+    return {key: mean_std(run[key] for run in runs) for key in keys}
 
 
 def cells(runs: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[Any]:

@@ -13,7 +13,7 @@ import torch
 from utils import cli
 from utils.errors import MissingDataError
 from utils.file_io_util import read_json
-from utils.results import cells, over_seeds, table
+from utils.results import cells, mean_std, named_mean_std, over_seeds, table
 from utils.run import Run, chapter_folder
 
 
@@ -255,6 +255,21 @@ def test_over_seeds_gives_mean_and_deviation_of_the_numbers():
     first = {"seed": 1, "test": 90, "losses": [1, 2], "note": "a"}
     runs = [first, {"seed": 2, "test": 92.0, "losses": [3], "note": "b"}]
     assert over_seeds(runs) == {"test": (91.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [([1, float("nan")], "nan"), ([1, float("inf")], "inf"), ([float("inf"), -np.inf], "nan")],
+)
+def test_a_run_that_diverged_has_no_deviation(values, mean):
+    """The rows of a network whose loss was no number are still reported."""
+    assert [str(number) for number in mean_std(values)] == [mean, "nan"]
+    assert str(over_seeds([{"loss": value} for value in values])["loss"][1]) == "nan"
+
+
+def test_mean_and_deviation_by_name():
+    assert named_mean_std(np.array([90, 92])) == {"mean": 91.0, "std": 1.0}
+    assert named_mean_std([1.5], "loss") == {"loss_mean": 1.5, "loss_std": 0.0}
 
 
 def test_cells_show_a_deviation_only_of_several_runs():

@@ -13,7 +13,7 @@ PUBLIC = {
     "utils.cli": "UserError below_one fraction int_from make_parser non_negative_float "
     "non_negative_int positive_float positive_int progress run",
     "utils.run": "Run environment read_toml table",
-    "utils.results": "cells over_seeds table",
+    "utils.results": "cells mean_std named_mean_std over_seeds table",
     "utils.environment": "environment git_commit peak_memory_bytes processor_name",
     "utils.checkpoint": "CheckpointError evaluator load_checkpoint load_state save_checkpoint",
     "utils.device": "autocast pick_device set_threads synchronize",
