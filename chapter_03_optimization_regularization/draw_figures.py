@@ -6,6 +6,8 @@ What you learn to see:
     three_rates.svg           gradient descent at its best rate, at a smaller and a larger one
     noise_ball.svg            what gradient noise leaves of two learning rates, and of a falling one
     momentum_regions.svg      for which step and momentum the heavy ball converges (Polyak 1964)
+    adam_bias.svg             Adam with and without its bias correction
+    adam_bowl.svg             Adam against gradient descent in a bowl, and in the bowl turned
     muon_singular_values.svg  a momentum matrix before and after Muon's Newton-Schulz steps
     schedules.svg             the learning rate of eight schedules over a run
     clipping.svg              what clipping by value and by norm do, and what they are for
@@ -24,6 +26,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from chapter_03_optimization_regularization.figures.text_adam import (
+    draw_adam_bowl,
+    draw_bias_correction,
+)
 from chapter_03_optimization_regularization.figures.text_batch_norm import draw_batch_norm
 from chapter_03_optimization_regularization.figures.text_clipping import draw_clipping
 from chapter_03_optimization_regularization.figures.text_early_stopping import draw_early_stopping
@@ -52,6 +58,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.save_figure(draw_three_rates(), "three_rates", svg=True)
     run.save_figure(draw_noise_ball(draws, args.seed), "noise_ball", svg=True)
     run.save_figure(draw_momentum_regions(), "momentum_regions", svg=True)
+    run.save_figure(draw_bias_correction(args.seed), "adam_bias", svg=True)
+    run.save_figure(draw_adam_bowl(), "adam_bowl", svg=True)
     run.save_figure(draw_singular_values(args.seed), "muon_singular_values", svg=True)
     run.save_figure(draw_schedules(), "schedules", svg=True)
     run.save_figure(draw_clipping(), "clipping", svg=True)
