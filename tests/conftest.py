@@ -19,7 +19,38 @@ from utils.file_io_util import read_json
 
 TESTS = Path(__file__).parent
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+SLOW = ("notebook", "process", "quick")  # marks of what `make test-fast` leaves out
+SLOW_FIXTURES = {"quick_run": "quick", "warm_python": "process", "help_of_scripts": "process"}
+START = subprocess.Popen.__init__
 SECONDS = 600  # only to stop a hanging script; no speed is asserted
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what a fixture makes slow; several workers begin with the slow tests."""
+    for item in items:
+        for fixture, mark in SLOW_FIXTURES.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in SLOW])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test without a mark that `make test-fast` leaves out cannot start Python."""
+    marked = any(item.get_closest_marker(mark) for mark in SLOW)
+    subprocess.Popen.__init__ = START if marked else start_no_python
+    try:
+        return (yield)
+    finally:
+        subprocess.Popen.__init__ = START
+
+
+def start_no_python(process: subprocess.Popen, args: Any, *more: Any, **options: Any) -> None:
+    words = [args] if isinstance(args, str | Path) else args
+    if sys.executable in map(str, words):
+        raise RuntimeError("a test that starts Python needs @pytest.mark.process")
+    START(process, args, *more, **options)
 
 
 def checksums(folder: Path) -> dict[str, str]:

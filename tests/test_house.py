@@ -71,6 +71,7 @@ def test_no_function_is_longer_than_a_page():
     assert long == []
 
 
+@pytest.mark.process
 def test_imports_have_no_side_effects(tmp_path, untouched, calm_environment):
     files = [
         file

@@ -75,8 +75,9 @@ def start(argv: list[str]) -> None:
         sys.path[0], sys.argv = os.getcwd(), rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
-        sys.path[0], sys.argv = os.path.dirname(os.path.abspath(first)), argv
-        runpy.run_path(first, run_name="__main__")
+        path = os.path.abspath(first)
+        sys.path[0], sys.argv = os.path.dirname(path), argv
+        runpy.run_path(path, run_name="__main__")
 
 
 if __name__ == "__main__":

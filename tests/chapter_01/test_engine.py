@@ -28,6 +28,7 @@ def test_chain_of_50_000_operations() -> None:
     assert x.grad.item() == 1.0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("end", ["pass", "y.backward(retain_graph=True)", "z = grad(y, x)"])
 def test_a_dropped_deep_graph_does_not_overflow_the_stack(end: str) -> None:
     """In a process of its own: a stack overflow of destructors would kill the interpreter."""

@@ -70,6 +70,7 @@ def test_both_graphs_hold_all_parameters_and_are_connected():
         assert len({source for source, _ in graph.edges}) == len(graph.labels) - 1
 
 
+@pytest.mark.quick
 def test_drawn_without_dot(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))  # nothing to be found there
     arguments = ["--quick", "--output_dir", str(tmp_path), "--run_name", "nodot"]
@@ -378,6 +379,7 @@ def test_bad_checkpoints_end_with_exit_code_2(shipped, tmp_path, capsys, damage)
     assert "digits_mlp.npz" in message and "Traceback" not in message
 
 
+@pytest.mark.process
 def test_pytorch_is_not_imported(calm_environment):
     code = (
         "import sys, chapter_01_tensor_autograd.train_digits as t;"

@@ -73,6 +73,7 @@ def test_digits_are_learnt_equally_by_hand_and_by_torch():
     assert by_hand[1] == by_torch[1] > 80  # chance is 10
 
 
+@pytest.mark.quick
 def test_command(tmp_path, capsys):
     options = ["--quick", "--threads", "1", "--output_dir", str(tmp_path), "--run_name", "t"]
     more = ["--sizes", "2", "3", "2", "--activation", "relu", "--loss", "mse", "--batch_size", "4"]

@@ -85,12 +85,14 @@ def test_damaged_checkpoint_is_one_sentence(module, damage, capsys, tmp_path):
     assert_one_sentence(code, err, "weights.pth")
 
 
+@pytest.mark.quick
 def test_unwritable_output_folder_is_one_sentence(capsys, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     code, err = run(mlp, capsys, "--quick", "--output_dir", str(tmp_path / "file" / "below"))
     assert_one_sentence(code, err, "below")
 
 
+@pytest.mark.process
 def test_a_process_exits_with_2_and_without_traceback(tmp_path):
     command = [sys.executable, "-m", "chapter_02_nn_basics_mlp.mlp", "--mode", "sideways"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=CHAPTER.parent)

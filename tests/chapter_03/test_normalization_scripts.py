@@ -111,6 +111,7 @@ def test_best_rate_is_the_one_with_the_best_mean_validation_accuracy():
     assert exp_normalization.best_rates({"x": scores}, (0.1, 0.2, 0.3)) == {"x": 0.2}
 
 
+@pytest.mark.process
 def test_jobs_give_the_same_scores_in_processes_and_in_order():
     jobs = [("batch", 0.1, 64, seed, 1) for seed in (0, 1)]
     found = []

@@ -325,6 +325,7 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path):
 # --- the script ---
 
 
+@pytest.mark.quick
 def test_a_picture_of_each_kind_gets_the_right_answer(tmp_path, run):
     folder = tmp_path / "imgs"
     folder.mkdir()
@@ -357,6 +358,7 @@ def test_a_picture_of_each_kind_gets_the_right_answer(tmp_path, run):
     assert "fits" not in metrics, "the one picture that is explained has no class in its name"
 
 
+@pytest.mark.quick
 def test_figures_of_the_explained_pictures(tmp_path, run):
     folder = tmp_path / "imgs"
     folder.mkdir()
@@ -489,6 +491,7 @@ def good(folder: Path) -> Path:
     return save_color_network(folder / "good.pth")
 
 
+@pytest.mark.quick
 def test_a_grey_network_and_inverted_ink(tmp_path, run):
     model = build_model("lenet5", 10, 16, 1)
     facts = {"dataset": "ink", "metrics": {}, "classes": [str(k) for k in range(10)]}
@@ -507,6 +510,7 @@ def test_a_grey_network_and_inverted_ink(tmp_path, run):
     assert "1 x" not in out and len(result["metrics"]["pictures"][0]["top"]) == 5
 
 
+@pytest.mark.quick
 def test_fits_are_compared_on_the_named_pictures(tmp_path, run):
     """A green square between red ends: only the crop sees nothing but green."""
     wide = Image.new("RGB", (120, 20), (255, 0, 0))

@@ -125,6 +125,7 @@ def test_gains_are_differences_over_the_same_seeds():
     assert exp_ladder.gains(results) == {rungs[1].name: (4.0, 1.0)}
 
 
+@pytest.mark.quick
 def test_a_stopped_ladder_goes_on_with_the_finished_rungs(tmp_path):
     words = ["--quick", "--dataset", "shapes", "--output_dir", str(tmp_path), "--run_name", "a"]
     assert exp_ladder.main([*words, "--rungs", "sigmoid"]) == 0

@@ -66,6 +66,7 @@ def test_the_gain_is_that_of_pairs():
     assert exp_ablations.gain(runs, "baseline") == (0.0, 0.0)
 
 
+@pytest.mark.quick
 def test_a_stopped_ablation_trains_only_what_is_missing(tmp_path, monkeypatch):
     trained = []
 
@@ -88,6 +89,7 @@ def test_a_stopped_ablation_trains_only_what_is_missing(tmp_path, monkeypatch):
     assert list(found["metrics"]["variants"]) == ["baseline", "v2", "zero_init"]
 
 
+@pytest.mark.quick
 def test_quick_ablation(tmp_path, capsys):
     folder = run_main(exp_ablations, tmp_path, "--switches", "shortcut")
     found = result_of(folder, "ablations_shapes_20")

@@ -121,6 +121,7 @@ def test_rate_and_weight_decay_follow_the_optimizer(words, expected):
     assert (recipe.optimizer, recipe.lr, recipe.weight_decay) == expected
 
 
+@pytest.mark.quick
 def test_the_documented_command_reads_stl10s_own_files(tmp_path):
     folder = tmp_path / "stl10" / "stl10_binary"
     folder.mkdir(parents=True)
@@ -186,6 +187,7 @@ def test_cam_names_what_is_wrong(words, says, compared, tmp_path, capsys):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.quick
 def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(compared, tmp_path):
     words = ["--quick", "--model_path", str(compared / "resnet32_shapes.pth")]
     words += ["--image_path", f"{SCRIPTS}/images/airplane.png", "--test_pictures", "3"]

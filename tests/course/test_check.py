@@ -135,6 +135,7 @@ def test_a_time_limit_that_is_none(root, seconds, capsys):
     assert "is no time limit" in capsys.readouterr().err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("flag", ["-O", "-OO"])
 def test_asserts_of_graders_their_modules_and_learners_stand_under_optimisation(root, edit, flag):
     (root / "chapter_01_tiny/exercises/words.py").write_text(

@@ -40,6 +40,7 @@ def test_exit_codes(root, capsys, monkeypatch, argv, code):
     assert captured.err.count("\n") <= 1  # one sentence
 
 
+@pytest.mark.process
 def test_tour_says_where_the_report_is(root, tmp_path, capsys, edit):
     output = ["tour", "--output_dir", str(tmp_path / "out")]
     assert main(output, root) == 0
@@ -69,6 +70,7 @@ def test_unknown_command_exits_2(capsys):
     assert caught.value.code == 2
 
 
+@pytest.mark.process
 def test_as_a_module():
     command = [sys.executable, "-m", "course", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")

@@ -76,6 +76,7 @@ def test_the_speed_of_bf16_is_a_number_one_can_read(monkeypatch, fp32, bf16, wor
     assert ("worth using" in found) == ("faster" in words)
 
 
+@pytest.mark.process
 def test_runs_before_anything_is_installed():
     """-S hides the installed packages: the doctor must still tell what to install."""
     command = [sys.executable, "-S", "-m", "course", "doctor"]

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from course.tour import run, tour
 
 
+@pytest.mark.process
 def test_report_holds_pictures_and_numbers(root, tmp_path):
     report, stops = tour(root, output=tmp_path / "out")
     assert [stop.error for stop in stops] == [""]
@@ -17,6 +20,7 @@ def test_report_holds_pictures_and_numbers(root, tmp_path):
     assert (tmp_path / "out/runs/chapter_01_tiny/draw-tour-1/run.json").is_file()
 
 
+@pytest.mark.process
 def test_failure_is_shown_and_does_not_stop_the_rest(root, tmp_path, edit):
     good = 'args = "--size 2"\nshows = "a dot | a line"'
     script = edit("chapter.toml", good, 'args = "--size 0"\nshows = "x"')
@@ -31,6 +35,7 @@ def test_failure_is_shown_and_does_not_stop_the_rest(root, tmp_path, edit):
     assert "class=failed" in page and "is not a whole number above 0" in page
 
 
+@pytest.mark.process
 def test_old_results_do_not_pass_for_new_ones(root, tmp_path, edit):
     tour(root, output=tmp_path / "out")
     edit("draw.py", "sys.exit(cli.run", "sys.exit(0 and cli.run")
@@ -44,6 +49,7 @@ def test_missing_data_is_skipped(root, tmp_path, edit):
     assert "python -m utils.datasets download mnist" in stop.skipped and not stop.error
 
 
+@pytest.mark.process
 def test_endless_script_is_stopped(root):
     import sys
 

@@ -192,6 +192,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "outputs/datasets/digits.png").stat().st_size < 200_000
 
 
+@pytest.mark.process
 def test_import_is_light():
     """Chapter 1's engine runs without torch; asking for data must not load it."""
     heavy = {"torch", "sklearn", "matplotlib", "PIL"}

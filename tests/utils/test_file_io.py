@@ -97,6 +97,7 @@ def test_jsonl_without_a_record(tmp_path, content):
     assert read_jsonl(path) == [{"a": 1}]
 
 
+@pytest.mark.process
 def test_processes_that_want_the_same_folder_get_one_each(tmp_path):
     """They wait for each other at the gate, so that their calls of mkdir race."""
     count, code = (

@@ -71,6 +71,7 @@ def test_a_band_can_have_a_pattern_of_its_own():
     assert [line.get_linestyle() for line in ax.lines] == ["-", "-"]
 
 
+@pytest.mark.process
 def test_figures_do_not_load_pyplot():
     code = "import sys; from utils import plotting; plotting.subplots(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -54,6 +54,7 @@ def start(tmp_path):
     return run
 
 
+@pytest.mark.process
 @linux
 def test_a_terminal_without_chinese_and_an_unknown_backend_do_no_harm(start):
     """Bytes that are no text in any encoding come through, too, and are read back as they were."""
@@ -67,6 +68,7 @@ def test_a_terminal_without_chinese_and_an_unknown_backend_do_no_harm(start):
     assert os.fsdecode(odd) in read_json(start.folder / "run.json")["argv"]
 
 
+@pytest.mark.process
 @linux
 def test_a_reader_that_leaves_ends_the_script_quietly(start, tmp_path):
     done = subprocess.run(
@@ -169,6 +171,7 @@ def test_the_hint_after_ctrl_c_can_be_pasted(tmp_path, capsys):
     assert f"--resume '{folder}'" in capsys.readouterr().err
 
 
+@pytest.mark.process
 @linux
 def test_course_keeps_to_the_same_rules():
     done = subprocess.run(
