@@ -37,9 +37,13 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import optimizers
+from chapter_03_optimization_regularization.experiments.tables.batch_size import (
+    noise_summary,
+    steps_table,
+)
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_mlp
-from utils import cli, plotting
-from utils.results import table
+from chapter_03_optimization_regularization.figures.batch_size import figure
+from utils import cli
 from utils.run import Run
 from utils.seed import generator
 
@@ -211,64 +215,6 @@ def measure_optimizer(task: Task, name: str, sizes: list[int], args: argparse.Na
     }  # fmt: skip
 
 
-# --- figure ---
-
-
-def figure(results: dict[str, dict], noise: list[list[tuple[float, float]]]) -> Any:
-    """Steps, examples and best rate over the batch size; the noise scale over the loss."""
-    fig, axes = plotting.subplots(2, 2, width=9.4, height=7.0)
-    for i, (name, r) in enumerate(results.items()):
-        sizes, look, marker = np.array(r["sizes"]), plotting.look(i), plotting.MARKERS[i]
-        line = np.geomspace(sizes[0], sizes[-1], 200)
-        law = r["s_min"] * (1 + r["b_crit"] / line)
-        label = rf"{name}: fit, $B_{{crit}}$ = {r['b_crit']:.0f}"
-        for ax, y, dots in ((axes[0, 0], law, r["steps"]),
-                            (axes[0, 1], law * line, r["steps"] * sizes)):  # fmt: skip
-            ax.plot(line, y, lw=1.2, label=label, **look)
-            ax.plot(np.tile(sizes, (len(dots), 1)), dots, marker, ms=3.5, color=look["color"])
-            ax.axvline(r["b_crit"], lw=0.8, **look)
-        label = f"{name}, best of the ladder"
-        axes[1, 0].plot(sizes, r["rates"], marker=marker, label=label, **look)
-    rates_lines(axes[1, 0], results)
-    for i, points in enumerate(noise):
-        losses, scales = zip(*points, strict=True)
-        axes[1, 1].plot(losses, scales, "o-", ms=3.5, lw=1, color=plotting.COLORS[2],
-                        label="measured, one line a seed" if i == 0 else None)  # fmt: skip
-    for i, (name, r) in enumerate(results.items()):
-        label = f"$B_{{crit}}$ of {name}, fitted"
-        axes[1, 1].axhline(r["b_crit"], label=label, **plotting.look(i))
-    decorate(axes)
-    return fig
-
-
-def rates_lines(ax: Any, results: dict[str, dict]) -> None:
-    """eta_max / (1 + B_crit / B), for Adam over the root of that; eta_max fitted to the dots."""
-    for name, r in results.items():
-        sizes = np.array(r["sizes"], dtype=float)
-        power = 1.0 if name == "SGD" else 0.5
-        shape = (1 + r["b_crit"] / sizes) ** -power
-        level = np.exp(np.mean(np.log(r["rates"]) - np.log(shape)))
-        below = r"1 + B_{crit} / B"
-        below = f"({below})" if name == "SGD" else rf"\sqrt{{{below}}}"
-        ls = ":" if name == "SGD" else "-."
-        ax.plot(sizes, level * shape, ls, color="#555555", lw=1, label=rf"$\eta_{{max}} / {below}$")
-
-
-def decorate(axes: Any) -> None:
-    titles = ("steps to the target", "examples to the target", "best learning rate")
-    for ax, title in zip(axes.flat, titles, strict=False):
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log", base=2 if title.startswith("best") else 10)
-        ax.set(xlabel="batch size (examples)", ylabel=title)
-    axes[1, 1].set(xscale="log", yscale="log", xlabel="validation loss (nats)")
-    axes[1, 1].set(ylabel="noise scale (examples)")
-    axes[1, 1].invert_xaxis()  # training goes to the right
-    axes[1, 1].set_xticks([2, 1, 0.5, 0.2], ["2", "1", "0.5", "0.2"])
-    axes[1, 1].minorticks_off()
-    for ax in axes.flat:
-        ax.legend(fontsize=8)
-
-
 def experiment(args: argparse.Namespace, run: Run) -> None:
     sizes = BATCH_SIZES
     if args.quick:
@@ -291,32 +237,6 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     run.finish(
         shown, next_command="python chapter_03_optimization_regularization/exp_normalization.py"
     )
-
-
-def noise_summary(noise: list[list[tuple[float, float]]]) -> dict[str, Any]:
-    """Noise scale before training, at the target, and the geometric mean of all points."""
-    start = float(np.mean([points[0][1] for points in noise]))
-    target = float(np.mean([points[-1][1] for points in noise]))
-    every = [scale for points in noise for _, scale in points]
-    mean = float(np.exp(np.mean(np.log(every))))
-    return {"start": start, "target": target, "mean": mean, "courses": noise}
-
-
-def steps_table(r: dict) -> dict[str, Any]:
-    columns = [
-        ("Batch size", "批次大小", "d"),
-        ("Best learning rate", "最佳学习率", ".3g"),
-        ("Steps to the target", "到达目标的步数", ".0f"),
-        ("Examples (thousands)", "样本数（千）", ".1f"),
-    ]
-    rows = []
-    for i, size in enumerate(r["sizes"]):
-        steps = r["steps"][:, i]
-        thousands = steps * size / 1000
-        rows.append(
-            [size, r["rates"][i], (steps.mean(), steps.std()), (thousands.mean(), thousands.std())]
-        )
-    return table(columns, rows)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -32,17 +32,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chapter_03_optimization_regularization.experiments.label_noise import (
+    CLASSES,
     mean_target,
     noise_level,
     wrong_labels,
 )
+from chapter_03_optimization_regularization.experiments.tables.double_descent import (
+    error_table,
+    parts_table,
+    summary,
+)
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
-from utils import cli, plotting
-from utils.results import table
+from chapter_03_optimization_regularization.figures.double_descent import error_figure, parts_figure
+from utils import cli
 from utils.run import Run
 from utils.seed import generator
 
-CLASSES = 10
 SHARES = (0.0, 0.1, 0.2)  # of wrong labels in the training set
 # Features for each training example, from N/10 to 20 N, dense around the threshold at 1.
 RATIOS = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.2, 1.5, 2, 3, 5, 10, 20)
@@ -188,131 +193,6 @@ def summarise(outcome: Outcome, task: Task) -> dict[str, dict[str, Any]]:
                 "largest_draw": largest_share(predictions),
                 **decompose(predictions, target, noise_level(share, CLASSES)),
             }
-    return result
-
-
-# --- figures and tables ---
-
-
-def series(metrics: dict[str, Any], share: str, ridge: str, key: str) -> np.ndarray:
-    """(widths,) or (widths, draws) of one quantity."""
-    return np.array([row[share][ridge][key] for row in metrics["rows"]])
-
-
-def name_of(share: str) -> str:
-    return f"{share.removeprefix('wrong_')} % wrong labels"
-
-
-def threshold(ax: Any) -> None:
-    ax.axvline(1, color="#888888", lw=0.9, ls=":")
-    ax.set(xscale="log", xlabel="features per training example, P / N")
-    ax.set_xticks([0.1, 0.3, 1, 3, 10], ["0.1", "0.3", "1", "3", "10"], minor=False)
-
-
-def error_figure(metrics: dict[str, Any]) -> Any:
-    """Test error and size of the solution over the width, with and without ridge."""
-    fig, (left, right) = plotting.subplots(1, 2, width=9.6, height=4.0)
-    for i, share in enumerate(metrics["shares"]):
-        ratios, color = metrics["ratios"], plotting.COLORS[i]
-        shown = {"marker": plotting.MARKERS[i], "ms": 3.5}
-        for ax, key in ((left, "test_error"), (right, "norm")):
-            values = series(metrics, share, "none", key).T
-            plotting.band(ax, ratios, values, name_of(share), color, linestyle="-")
-            ax.lines[-1].set(marker=shown["marker"], markersize=shown["ms"])
-            ridge = series(metrics, share, "ridge", key).mean(axis=1)
-            ax.plot(ratios, ridge, "--", color=color, **shown)
-    left.plot([], [], "--", color="black", label="the same with the best ridge")
-    left.set(ylabel="test error (%)", ylim=(0, 95))
-    left.axhline(100 - 100 / CLASSES, color="black", lw=0.8)
-    left.annotate("chance", (metrics["ratios"][0], 90.6), fontsize=8)
-    right.set(yscale="log", ylabel="norm of the solution |A|")
-    for ax in (left, right):
-        threshold(ax)
-    right.annotate("P = N", (1.06, right.get_ylim()[1] * 0.5), fontsize=8)
-    left.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
-    return fig
-
-
-def parts_figure(metrics: dict[str, Any]) -> Any:
-    """Bias^2, variance, noise and their sum, without and with the largest share of wrong labels."""
-    fig, axes = plotting.subplots(1, 2, width=9.6, height=4.0, sharey=True)
-    parts = (("bias", "bias²"), ("variance", "variance"), ("noise", "noise"))
-    for ax, share in zip(axes, (metrics["shares"][0], metrics["shares"][-1]), strict=True):
-        for i, (key, label) in enumerate(parts):
-            values = series(metrics, share, "none", key)
-            if values.any():  # without wrong labels there is no noise to draw on a log axis
-                positive = np.where(values > 0, values, np.nan)
-                look = {**plotting.look(i), "marker": plotting.MARKERS[i], "ms": 3.5}
-                ax.plot(metrics["ratios"], positive, label=label, **look)
-        total = {n: series(metrics, share, n, "error") for n in ("none", "ridge")}
-        ax.plot(metrics["ratios"], total["none"], color="black", lw=1, label="error: their sum")
-        ax.plot(metrics["ratios"], total["ridge"], ":", color="black", label="error, best ridge")
-        ax.set(yscale="log", title=name_of(share))
-        threshold(ax)
-    axes[0].set_ylabel("squared error of a test example")
-    axes[1].legend(fontsize=8)
-    return fig
-
-
-def error_table(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The two minima, the peak between them, and ridge, in per cent."""
-    columns = [("Wrong labels", "错误标签", "s")]
-    columns += [
-        ("Best with P < N (%)", "P < N 时最低（%）", ".1f"),
-        ("at P / N", "对应 P / N", "g"),
-        ("At P = N (%)", "P = N 时（%）", ".1f"),
-        ("At P = 20 N (%)", "P = 20 N 时（%）", ".1f"),
-        ("At P = N, best ridge (%)", "P = N，最优岭（%）", ".1f"),
-        ("At P = 20 N, best ridge (%)", "P = 20 N，最优岭（%）", ".1f"),
-    ]
-    rows = []
-    for share in metrics["shares"]:
-        row = metrics["summary"][share]
-        keys = ("peak", "widest", "peak_ridge", "widest_ridge")
-        cells = [(row[f"{k}_mean"], row[f"{k}_std"]) for k in keys]
-        first = [(row["narrow_mean"], row["narrow_std"]), row["narrow_ratio"]]
-        rows.append([f"{share.removeprefix('wrong_')} %", *first, *cells])
-    return table(columns, rows)
-
-
-def parts_table(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Bias and variance at a few widths, for the largest share of wrong labels."""
-    columns = [("P / N", "P / N", "g"), ("Bias²", "偏差²", ".3f"), ("Variance", "方差", ".3f")]
-    columns += [("Noise", "噪声", ".3f"), ("Error", "误差", ".3f")]
-    columns += [("Norm of A", "A 的范数", ".1f"), ("Error, best ridge", "误差，最优岭", ".3f")]
-    rows = []
-    for ratio, row in zip(metrics["ratios"], metrics["rows"], strict=True):
-        if ratio in (0.1, 0.5, 0.95, 1.0, 1.2, 2, 5, 20):
-            plain, ridge = (row[metrics["shares"][-1]][k] for k in ("none", "ridge"))
-            cells = [plain[k] for k in ("bias", "variance", "noise", "error")]
-            rows.append([ratio, *cells, np.mean(plain["norm"]), ridge["error"]])
-    return table(columns, rows)
-
-
-def summary(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Test error in per cent at the places the text speaks about; by share of wrong labels."""
-    ratios, result = np.array(metrics["ratios"]), {}
-    for share in metrics["shares"]:
-        plain, ridge = (series(metrics, share, k, "test_error") for k in ("none", "ridge"))
-        narrow = int(plain[ratios < 1].mean(axis=1).argmin())
-        peak = int(np.flatnonzero(ratios == 1)[0])
-        places = {
-            "narrow": plain[narrow], "peak": plain[peak], "widest": plain[-1],
-            "peak_ridge": ridge[peak], "widest_ridge": ridge[-1],
-        }  # fmt: skip
-        row: dict[str, float] = {"narrow_ratio": float(ratios[narrow])}
-        for name, values in places.items():
-            row |= {f"{name}_mean": float(values.mean()), f"{name}_std": float(values.std())}
-        row["ridge_largest_rise"] = float(np.diff(ridge.mean(axis=1)).max())
-        heavy = metrics["rows"][int(np.flatnonzero(ratios == 0.85)[0])][share]["none"]
-        row |= {"spike_variance": heavy["variance"], "spike_largest_draw": heavy["largest_draw"]}
-        row["peak_largest_draw"] = metrics["rows"][peak][share]["none"]["largest_draw"]
-        norms = series(metrics, share, "none", "norm").mean(axis=1)
-        row |= {"peak_norm": float(norms[peak]), "widest_norm": float(norms[-1])}
-        for part in ("bias", "variance"):
-            values = series(metrics, share, "none", part)
-            row |= {f"peak_{part}": float(values[peak]), f"widest_{part}": float(values[-1])}
-        result[share] = row
     return result
 
 

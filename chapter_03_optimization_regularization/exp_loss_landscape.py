@@ -36,25 +36,26 @@ from chapter_03_optimization_regularization.experiments.normalization.network im
     plain_stack,
     train,
 )
+from chapter_03_optimization_regularization.experiments.tables.loss_landscape import (
+    FACTOR,
+    RADII,
+    RADIUS,
+    VIEWS,
+    collect,
+    result_table,
+)
 from chapter_03_optimization_regularization.experiments.tasks import (
     Examples,
     Task,
     accuracy,
     load_task,
 )
-from utils import cli, plotting
-from utils.results import table
+from chapter_03_optimization_regularization.figures.loss_landscape import (
+    plane_figure,
+    profile_figure,
+)
+from utils import cli
 from utils.run import Run
-
-# name -> (normalisation, training mode while looking, English title, Chinese title)
-VIEWS = {
-    "none": ("none", False, "no normalisation", "无归一化"),
-    "batch": ("batch", True, "BatchNorm, batch statistics", "BatchNorm，批统计量"),
-    "running": ("batch", False, "BatchNorm, running statistics", "BatchNorm，滑动统计量"),
-}
-RADII = np.linspace(0, 1, 9)
-RADIUS = 0.5  # the radius of the table; one of RADII
-FACTOR = 5.0  # of `rescaled`
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -130,82 +131,6 @@ def measure_seed(task: Task, seed: int, args: argparse.Namespace, with_plane: bo
             loss = loss_of(model, examples, batch_statistics)
             result["planes"][view] = landscape.plane(model, loss, places, seed)
     return result
-
-
-# --- figures ---
-
-
-def plane_figure(planes: dict[str, list[list[float]]], grid: int) -> Any:
-    """Filled contours, logarithmic levels, the same for all panels."""
-    from matplotlib.colors import LogNorm
-
-    values = {name: np.nan_to_num(np.array(plane), nan=1e6) for name, plane in planes.items()}
-    low = max(min(v.min() for v in values.values()), 1e-4)
-    levels = np.geomspace(low, 30.0, 19)
-    places = np.linspace(-1, 1, grid)
-    fig, axes = plotting.subplots(1, len(values), width=10.0, height=3.7, sharey=True)
-    for ax, (name, plane) in zip(axes, values.items(), strict=True):
-        clipped = plane.clip(levels[0], levels[-1])
-        filled = ax.contourf(places, places, clipped, levels=levels, norm=LogNorm())
-        ax.contour(places, places, clipped, levels=levels[::3], colors="white", linewidths=0.5)
-        ax.plot(0, 0, "+", color="red", ms=9)
-        ax.set_title(VIEWS[name][2], fontsize=10)
-        ax.set(xlabel="step along direction 1", aspect="equal")
-        ax.grid(False)
-    axes[0].set_ylabel("step along direction 2")
-    bar = fig.colorbar(filled, ax=axes, label="training loss (nats)", shrink=0.9)
-    ticks = [t for t in (0.001, 0.01, 0.1, 1, 10) if levels[0] <= t <= levels[-1]]
-    bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
-    return fig
-
-
-def profile_figure(results: list[dict]) -> Any:
-    fig, ax = plotting.subplots(width=6.4, height=3.8)
-    for view, (*_, title, _zh) in VIEWS.items():
-        plotting.band(ax, RADII, [r[view]["rise"] for r in results], title)
-    ax.set(xlabel="radius, in lengths of each filter", ylabel="rise of the training loss (nats)")
-    ax.set_yscale("symlog", linthresh=0.1)
-    ax.set_ylim(0, None)
-    ax.legend(fontsize=8)
-    return fig
-
-
-# --- results ---
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    return {"mean": float(np.mean(values)), "std": float(np.std(values))}
-
-
-def collect(results: list[dict]) -> dict[str, Any]:
-    keys = ("loss", "test_accuracy_percent", "rise_at_radius", "sharpness", "difference")
-    keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
-    metrics: dict[str, Any] = {"radius": RADIUS, "factor": FACTOR, "radii": RADII}
-    for view in VIEWS:
-        metrics[view] = {key: summary([r[view][key] for r in results]) for key in keys}
-        metrics[view]["rise"] = np.mean([r[view]["rise"] for r in results], axis=0)
-    for key in ("rise_at_radius", "sharpness"):
-        metrics[f"{key}_ratio"] = metrics["none"][key]["mean"] / metrics["batch"][key]["mean"]
-    return metrics
-
-
-def result_table(metrics: dict[str, Any]) -> dict[str, Any]:
-    columns = [
-        ("Network and view", "网络与视角", "s"),
-        ("Test accuracy (%)", "测试准确率（%）", ".1f"),
-        ("Training loss", "训练损失", ".4f"),
-        (f"Rise of the loss at radius {RADIUS:g}", f"半径 {RADIUS:g} 处损失上升", ".2f"),
-        ("Largest Hessian eigenvalue", "Hessian 最大特征值", ".2f"),
-        ("Rise, rescaled twin", "损失上升（重新缩放后）", ".2f"),
-        ("Eigenvalue, rescaled twin", "最大特征值（重新缩放后）", ".2f"),
-    ]
-    keys = ("test_accuracy_percent", "loss", "rise_at_radius", "sharpness")
-    keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
-    rows = []
-    for view, (*_, english, chinese) in VIEWS.items():
-        cells = [(metrics[view][key]["mean"], metrics[view][key]["std"]) for key in keys]
-        rows.append([{"en": english, "zh": chinese}, *cells])
-    return table(columns, rows)
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:

@@ -28,6 +28,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from chapter_03_optimization_regularization.experiments.regularization.tables import (
+    NAMES,
+    collect,
+    main_table,
+    memorising,
+    sparsity_table,
+)
 from chapter_03_optimization_regularization.experiments.regularization.training import (
     Method,
     NoisyData,
@@ -36,11 +43,11 @@ from chapter_03_optimization_regularization.experiments.regularization.training 
     noisy_data,
     scores,
     train,
+    weights_of,
 )
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
 from chapter_03_optimization_regularization.figures import regularization as figures
 from utils import cli
-from utils.results import table
 from utils.run import Run
 
 SHARE = 0.2  # of wrong labels
@@ -61,20 +68,6 @@ TOGETHER: dict[str, tuple[float, ...]] = {
     "augment": (0.5, 0.75, 1.0),
 }
 L1_STRENGTHS = (0.0003, 0.001, 0.003, 0.006)
-NAMES = {
-    "none": ("none", "无"),
-    "l1": ("L1, proximal", "L1（近端步）"),
-    "l2": ("L2 (weight decay)", "L2（权重衰减）"),
-    "dropout": ("dropout", "dropout"),
-    "early": ("early stopping", "早停"),
-    "smoothing": ("label smoothing", "标签平滑"),
-    "mixup": ("mixup", "mixup"),
-    "augment": ("augmentation", "数据增强"),
-    "together": ("L2 + dropout + smoothing + augmentation", "L2 + dropout + 平滑 + 增强"),
-    "ensemble": ("ensemble of 5", "5 个网络的集成"),
-    "right_labels": ("(no wrong labels)", "（没有错误标签）"),
-    "all_data": ("(no wrong labels, all 1,197 examples)", "（没有错误标签，全部 1197 个样本）"),
-}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -169,95 +162,13 @@ def sparsity(task: Task, options: Options, args: argparse.Namespace) -> dict[str
         rows: dict[str, list[float]] = {"zero": [], "near_zero": [], "val": []}
         for strength in result["strengths"]:
             model = train(data, Method(**{form: strength}), options, args.seed).model
-            weights = figures.weights_of(model)
+            weights = weights_of(model)
             rows["zero"].append(100 * float(np.mean(weights == 0)))
             rows["near_zero"].append(100 * float(np.mean(np.abs(weights) < 1e-3)))
             rows["val"].append(scores(data, [model])["val"])
             result.setdefault("weights", {})[(form, strength)] = weights
         result[form] = rows
     return result
-
-
-# --- tables ---
-
-
-def collect(results: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Mean and deviation over the seeds of every score, and of the gap given - test."""
-    summary: dict[str, dict[str, float]] = {}
-    for name, rows in results.items():
-        values = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-        values["gap"] = values["given"] - values["test"]
-        values["clean_gap"] = values["clean_part"] - values["test"]
-        summary[name] = {}
-        for key, v in values.items():
-            summary[name] |= {f"{key}_mean": float(v.mean()), f"{key}_std": float(v.std())}
-    base = np.array([row["test"] for row in results["none"]])
-    for name, rows in results.items():  # the same examples for each seed, so compare in pairs
-        gain = np.array([row["test"] for row in rows]) - base
-        summary[name] |= {"gain_mean": float(gain.mean()), "gain_std": float(gain.std())}
-    return summary
-
-
-def main_table(summary: dict[str, dict[str, float]], tried: dict[str, Any]) -> dict[str, Any]:
-    columns = [("Method", "方法", "s"), ("Strength", "强度", "s")]
-    columns += [
-        ("Train, labels as given (%)", "训练集，给定标签（%）", ".1f"),
-        ("Train, right labels only (%)", "训练集，正确标签部分（%）", ".1f"),
-        ("Wrong labels repeated (%)", "复述错误标签（%）", ".1f"),
-        ("Validation (%)", "验证集（%）", ".1f"),
-        ("Test (%)", "测试集（%）", ".1f"),
-        ("Train as given − test", "训练（给定）− 测试", ".1f"),
-    ]
-    rows = []
-    for name, (english, chinese) in NAMES.items():
-        row = summary[name]
-        strength = str(tried[name]["chosen"]) if name in tried else "–"
-        strengths = {"weak": "弱", "middle": "中", "strong": "强"}
-        cells = [{"en": english, "zh": chinese}]
-        cells.append({"en": strength, "zh": strengths.get(strength, strength)})
-        keys = ("given", "clean_part", "memorised", "val", "test", "gap")
-        has_wrong = not np.isnan(row["memorised_mean"])
-        cells += [
-            (row[f"{k}_mean"], row[f"{k}_std"]) if k != "memorised" or has_wrong else "–"
-            for k in keys
-        ]
-        rows.append(cells)
-    return table(columns, rows)
-
-
-def sparsity_table(found: dict[str, Any]) -> dict[str, Any]:
-    columns = [("Strength of L1", "L1 强度", "g")]
-    forms = (("in the loss", "写进损失"), ("proximal", "近端步"))
-    for english, chinese in forms:
-        columns += [
-            (f"{english}: exact zeros (%)", f"{chinese}：恰为零（%）", ".1f"),
-            (f"{english}: below 0.001 (%)", f"{chinese}：小于 0.001（%）", ".1f"),
-            (f"{english}: validation (%)", f"{chinese}：验证集（%）", ".1f"),
-        ]
-    keys = ("zero", "near_zero", "val")
-    rows = [
-        [strength, *(found[form][key][i] for form in ("l1_in_loss", "l1") for key in keys)]
-        for i, strength in enumerate(found["strengths"])
-    ]
-    return table(columns, rows)
-
-
-def memorising(networks: dict[str, list[Trained]]) -> dict[str, float]:
-    """Of the plain network: when the clean part is learnt, and when the wrong labels are."""
-    curves = {k: np.array([t.curves[k] for t in networks["none"]]) for k in figures.CURVES}
-    means = {k: v.mean(axis=0) for k, v in curves.items()}  # (epochs,)
-    peak = int(means["val"].argmax())
-    half = {k: int((v >= 50).argmax()) + 1 for k, v in means.items()}
-    return {
-        "best_val_epoch": peak + 1,
-        "best_val": float(means["val"][peak]),
-        "last_val": float(means["val"][-1]),
-        "clean_part_at_best": float(means["clean_part"][peak]),
-        "memorised_at_best": float(means["memorised"][peak]),
-        "seen_through_at_best": float(means["seen_through"][peak]),
-        "epoch_half_clean": half["clean_part"],
-        "epoch_half_memorised": half["memorised"],
-    }
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -273,8 +184,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     results, networks = run_all(methods, task, options, args)
     summary, zeros = collect(results), sparsity(task, options, args)
     weights = zeros.pop("weights")
-    weights["none"] = figures.weights_of(networks["none"][0].model)
-    weights["l2"] = figures.weights_of(networks["l2"][0].model)
+    weights["none"] = weights_of(networks["none"][0].model)
+    weights["l2"] = weights_of(networks["l2"][0].model)
     strength = methods["l1"].l1
     metrics = {"methods": summary, "tried": tried, "sparsity": zeros}
     metrics |= {"memorising": memorising(networks), "runs": results}

@@ -36,6 +36,11 @@ from torch import nn
 
 from chapter_02_nn_basics_mlp.model import MLP
 from chapter_03_optimization_regularization import optimizers, schedulers
+from chapter_03_optimization_regularization.experiments.tables.schedules import (
+    collect,
+    key,
+    result_tables,
+)
 from chapter_03_optimization_regularization.experiments.tasks import (
     Task,
     accuracy,
@@ -52,7 +57,6 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from utils import cli
-from utils.results import table
 from utils.run import Run
 
 BATCH = 16
@@ -254,7 +258,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     per_epoch = len(train_batches(noisy, 0))
     metrics = collect(sweeps, control, warm, several)
     seeds = [args.seed + s for s in range(args.seeds)]
-    run.save_result("schedules", metrics, result_tables(metrics), seeds)
+    run.save_result("schedules", metrics, result_tables(metrics, list(SCHEDULES)), seeds)
     run.save_figure(
         figures.course_figure(sweeps, rate_courses(sweeps, args, per_epoch)), "schedules_compared"
     )
@@ -291,59 +295,6 @@ def rate_courses(
                 scheduler.step()
         courses[name] = np.array(shares)
     return courses
-
-
-def key(name: str) -> str:
-    """A schedule's name as a key of the metrics: "warm-up + cosine" -> "warmup_cosine"."""
-    return name.replace("-", "").replace(" + ", "_").replace(",", "").replace(" ", "_")
-
-
-def at_best(result: dict[str, Any]) -> dict[str, float]:
-    """Final validation loss and test accuracy at the chosen rate, mean and spread over seeds."""
-    val, test = result["val"][result["best"], :, -1], result["test"][result["best"]]
-    return {
-        "rate": result["rates"][result["best"]],
-        "val_mean": val.mean(), "val_std": val.std(),
-        "test_mean": test.mean(), "test_std": test.std(),
-    }  # fmt: skip
-
-
-def collect(sweeps: dict, control: dict, warm: dict, several: dict) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"schedules": {key(n): at_best(r) for n, r in sweeps.items()}}
-    for name, result in sweeps.items():
-        metrics["schedules"][key(name)]["by_rate"] = result["val"][:, :, -1].mean(axis=1)
-    metrics["clean"] = {key(name): at_best(result) for name, result in control.items()}
-    metrics["warmup"] = {
-        key(name.lower()): {
-            key(kind): at_best(result)
-            | {"by_rate": result["val"][:, :, -1].mean(axis=1), "worst": result["worst"]}
-            | {"rates": result["rates"]}
-            for kind, result in kinds.items()
-        }
-        for name, kinds in warm.items()
-    }
-    metrics["wsd"] = {"lengths": several["lengths"]}
-    for kind in ("stable", "WSD", "cosine"):
-        means = several[kind].mean(axis=0)
-        metrics["wsd"][kind.lower()] = {
-            str(length): mean for length, mean in zip(several["lengths"], means, strict=True)
-        }
-    return metrics
-
-
-def result_tables(metrics: dict[str, Any]) -> dict[str, Any]:
-    columns = [
-        ("Schedule", "学习率调度", "s"),
-        ("Best peak rate", "最佳峰值学习率", ".3g"),
-        ("Validation loss", "验证损失", ".3f"),
-        ("Test accuracy (%)", "测试准确率（%）", ".1f"),
-    ]
-    rows = []
-    for name in SCHEDULES:
-        row = metrics["schedules"][key(name)]
-        val, test = (row["val_mean"], row["val_std"]), (row["test_mean"], row["test_std"])
-        rows.append([name, row["rate"], val, test])
-    return {"main": table(columns, rows)}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,7 +34,13 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers
+from chapter_03_optimization_regularization.experiments.tables.lr_finder import (
+    GRIDS,
+    result_table,
+    summary,
+)
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_cnn
+from chapter_03_optimization_regularization.figures.lr_finder import figure
 from chapter_03_optimization_regularization.training import (
     Batches,
     LossFunction,
@@ -43,19 +49,14 @@ from chapter_03_optimization_regularization.training import (
     fit,
 )
 from chapter_03_optimization_regularization.training.batches import at_least_one
-from utils import cli, plotting
+from utils import cli
 from utils.errors import UserError
 from utils.modes import training
-from utils.results import table
 from utils.run import Run
 
 OPTIMIZERS: dict[str, Any] = {
     "SGD": lambda parameters, lr: optimizers.SGD(parameters, lr, momentum=0.9),
     "Adam": lambda parameters, lr: optimizers.Adam(parameters, lr),
-}
-GRIDS = {
-    "SGD": [4.0**k / 2 for k in range(-5, 1)],
-    "Adam": [4.0**k / 2 for k in range(-7, -1)],
 }
 RANGES = {"SGD": (1e-5, 10.0), "Adam": (1e-6, 1.0)}
 BATCH = 64
@@ -222,50 +223,6 @@ def validation_loss(name: str, rate: float, task: Task, seed: int, epochs: int) 
     return history.epochs[-1]["val_loss"]
 
 
-def figure(tests: dict[str, list[RangeTest]], checks: dict[str, np.ndarray]) -> Any:
-    """Above: the range tests. Below: where the rates that they suggest fall on the slow curve."""
-    fig, axes = plotting.subplots(2, 2, width=9.2, height=6.4, sharex="col")
-    for column, name in enumerate(tests):
-        top, bottom = axes[:, column]
-        for i, test in enumerate(tests[name]):
-            top.plot(test.rates, test.losses, color="#BBBBBB", lw=0.6)
-            label = "smoothed, one line a seed" if i == 0 else None
-            top.plot(test.rates, test.smoothed, color=plotting.COLORS[0], lw=1.2, label=label)
-        plotting.band(bottom, GRIDS[name], checks[name].T, "after training", plotting.COLORS[0])
-        for ax in (top, bottom):
-            for i, rule in enumerate(("steepest", "tenth_of_minimum")):
-                look = {"color": plotting.COLORS[1 + i], "ls": "-:"[i], "lw": (6, 2)[i]}
-                look["alpha"] = (0.4, 1)[i]
-                label = rule.replace("_", " ")  # the thin one shows on top of the wide one
-                ax.axvline(suggestion(tests[name], rule), label=label, **look)
-        top.set(title=f"{name}: range test", ylim=(0, 3), ylabel="training loss (nats)")
-        bottom.plot(GRIDS[name], checks[name], "o", ms=3.5, color=plotting.COLORS[0])
-        bottom.set(title=f"{name}: constant rate", xscale="log", yscale="log")
-        bottom.set(xlabel="learning rate", ylabel="validation loss (nats)")
-    axes[0, 0].legend(fontsize=8, loc="lower left")
-    return fig
-
-
-def suggestion(tests: list[RangeTest], rule: str) -> float:
-    """Geometric mean over the seeds."""
-    return float(np.exp(np.mean([np.log(getattr(test, rule)) for test in tests])))
-
-
-def summary(tests: dict[str, list[RangeTest]], checks: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Suggested rates, the best of the grid, and the loss at the grid's rate next to each."""
-    metrics: dict[str, Any] = {}
-    for name, results in tests.items():
-        grid, losses = np.array(GRIDS[name]), checks[name].mean(axis=1)  # (rates,)
-        best = int(np.nanargmin(losses))
-        row = {"best_rate": grid[best], "best_loss": losses[best]}
-        for rule in ("steepest", "tenth_of_minimum"):
-            row[rule] = suggestion(results, rule)
-            near = int(np.argmin(np.abs(np.log(grid / row[rule]))))
-            row[f"{rule}_loss"] = losses[near]
-        metrics[name] = {key: float(value) for key, value in row.items()}
-    return metrics
-
-
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
         args.epochs, args.seeds, args.steps = 1, 1, 100
@@ -282,15 +239,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         for name in OPTIMIZERS
     }
     metrics = summary(tests, checks)
-    columns = [
-        ("Optimiser", "优化器", "s"),
-        ("Steepest descent", "最陡下降处", ".2g"),
-        ("Tenth of the minimum", "最低点的十分之一", ".2g"),
-        ("Best of the grid", "网格最优", ".2g"),
-    ]
-    keys = ("steepest", "tenth_of_minimum", "best_rate")
-    rows = [[name, *(row[key] for key in keys)] for name, row in metrics.items()]
-    run.save_result("lr_finder", metrics, {"main": table(columns, rows)}, seeds)
+    run.save_result("lr_finder", metrics, {"main": result_table(metrics)}, seeds)
     run.save_figure(figure(tests, checks), "lr_finder")
     shown = {f"{name}: {key}": value for name, row in metrics.items() for key, value in row.items()}
     run.finish(shown, next_command="python chapter_03_optimization_regularization/exp_schedules.py")

@@ -24,24 +24,24 @@ import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers, schedulers
+from chapter_03_optimization_regularization.experiments.tables.train import result_table
 from chapter_03_optimization_regularization.experiments.tasks import (
     Task,
     load_task,
     small_cnn,
     small_mlp,
 )
+from chapter_03_optimization_regularization.figures.train import curves_figure
 from chapter_03_optimization_regularization.regularization import EMA, EarlyStopping
 from chapter_03_optimization_regularization.training import (
     Batches,
-    History,
     classification_loss,
     evaluate,
     fit,
 )
-from utils import cli, plotting
+from utils import cli
 from utils.checkpoint import evaluator, load_checkpoint, load_state
 from utils.model_summary import parameter_count
-from utils.results import table
 from utils.run import Run
 
 OPTIMIZERS = {
@@ -137,47 +137,6 @@ def train_once(task: Task, seed: int, args: argparse.Namespace, run: Run, folder
         label=f"seed {seed}",
     )
     return model, history
-
-
-def curves_figure(histories: list[History], task: Task) -> Any:
-    """Loss and accuracy by epoch (mean and range over the seeds), learning rate of the first."""
-    fig, axes = plotting.subplots(1, 3, width=11.0, height=3.4)
-    count = min(len(history.epochs) for history in histories)
-    epochs = range(1, count + 1)
-    for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
-        for part, color in (("train", plotting.COLORS[0]), ("val", plotting.COLORS[1])):
-            runs = [
-                [scale * row[f"{part}_{key}"] for row in history.epochs[:count]]
-                for history in histories
-            ]
-            plotting.band(ax, epochs, np.array(runs), part, color=color)
-        ax.set(xlabel="epoch")
-        ax.legend(fontsize=8)
-    axes[0].set(ylabel="cross-entropy (nats)", yscale="log", title=f"{task.name}, loss")
-    axes[1].set(ylabel="accuracy (%)", title=f"{task.name}, accuracy")
-    axes[2].plot(epochs, [row["lr"] for row in histories[0].epochs[:count]], marker=".")
-    axes[2].set(
-        xlabel="epoch", ylabel="learning rate", title="learning rate at the end of an epoch"
-    )
-    return fig
-
-
-def result_table(rows: list[dict[str, float]]) -> dict[str, Any]:
-    """One row: what the course reports of a classifier, beside chance."""
-    columns = [
-        ("Epochs", "训练轮数", "d"),
-        ("Validation accuracy (%)", "验证准确率（%）", ".2f"),
-        ("Test accuracy (%)", "测试准确率（%）", ".2f"),
-        ("Chance (%)", "随机猜测（%）", ".1f"),
-        ("Seconds a run", "每次训练（秒）", ".1f"),
-    ]
-
-    def mean_std(key: str) -> tuple[float, float]:
-        values = [row[key] for row in rows]
-        return float(np.mean(values)), float(np.std(values))
-
-    cells = [mean_std("val"), mean_std("test"), rows[0]["chance"], mean_std("seconds")]
-    return table(columns, [[rows[0]["epochs"], *cells]])
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:

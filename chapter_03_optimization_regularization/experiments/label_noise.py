@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+CLASSES = 10  # of the digits
+
 
 def wrong_labels(
     y: Tensor, share: float, classes: int, generator: torch.Generator

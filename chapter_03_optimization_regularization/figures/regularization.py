@@ -5,20 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from chapter_03_optimization_regularization.experiments.regularization.training import Trained
 from utils import plotting
 
-CURVES = ("given", "clean_part", "memorised", "seen_through", "val")
 SHOWN = ("none", "l1", "l2", "dropout", "smoothing", "mixup", "augment", "together")
-
-
-def weights_of(model: nn.Module) -> np.ndarray:
-    """All weight matrices in one row, without the biases."""
-    return np.concatenate(
-        [p.detach().cpu().numpy().ravel() for p in model.parameters() if p.ndim > 1]
-    )
 
 
 def stacked(networks: list[Trained], key: str) -> np.ndarray:

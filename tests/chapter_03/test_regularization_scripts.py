@@ -204,7 +204,7 @@ def test_both_forms_of_l1_shrink_alike_but_only_one_to_zero(task):
     sizes, zeros = {}, {}
     for form in ("l1", "l1_in_loss"):
         model = train(data, Method(**{form: 0.003}), options, seed=1).model
-        weights = script.figures.weights_of(model)
+        weights = overfitting.weights_of(model)
         sizes[form], zeros[form] = np.abs(weights).sum(), np.mean(weights == 0)
     assert zeros["l1"] > 0.02 and zeros["l1_in_loss"] == 0
     assert math.isclose(sizes["l1"], sizes["l1_in_loss"], rel_tol=0.15)
@@ -214,7 +214,7 @@ def test_curves_have_a_value_an_epoch_and_end_at_the_scores(task):
     data = noisy_data(task, samples=60, share=0.2, seed=1)
     trained = train(data, Method(), TINY, seed=1, watch=True)
     found = overfitting.scores(data, [trained.model])
-    for key in script.figures.CURVES:
+    for key in overfitting.CURVES:
         assert len(trained.curves[key]) == 2
         assert math.isclose(trained.curves[key][-1], found[key], abs_tol=1e-4)
 

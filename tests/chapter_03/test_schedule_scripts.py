@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from chapter_03_optimization_regularization import exp_batch_size as batch_size
 from chapter_03_optimization_regularization import exp_schedules as schedules
+from chapter_03_optimization_regularization.experiments.tables.schedules import at_best
 from chapter_03_optimization_regularization.experiments.tasks import load_task
 from utils.errors import UserError
 from utils.seed import generator
@@ -167,7 +168,7 @@ def test_sweep_chooses_on_validation_and_counts_failures(small):
     result = schedules.sweep(small, schedules.SCHEDULES["cosine"], [1e-5, 0.05, 1e6], ARGS)
     assert result["val"].shape == (3, 2, 1)
     assert result["best"] == 1
-    row = schedules.at_best(result)
+    row = at_best(result)
     assert row["rate"] == 0.05
     assert 0 <= row["test_mean"] <= 100
     assert row["val_mean"] == pytest.approx(result["val"][1, :, -1].mean())

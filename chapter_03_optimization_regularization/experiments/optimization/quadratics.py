@@ -22,16 +22,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from chapter_03_optimization_regularization.experiments.optimization.choices import make_optimizer
-from chapter_03_optimization_regularization.experiments.optimization.surfaces import settled_after
+from chapter_03_optimization_regularization.experiments.optimization.surfaces import (
+    rates_for,
+    settled_after,
+)
 from chapter_03_optimization_regularization.optimizers import SGD
+from utils.progress import progress
 from utils.seed import generator
 
+TOLERANCE = 1e-6  # of the distance, against the condition number
+DIMENSION = 50
+SHOWN_KAPPA = 1000.0
+ROTATION_NAMES = ("SGD", "momentum", "Adagrad", "Adadelta", "RMSprop", "Adam", "Lion")
+ROTATION_KAPPA = 300.0
+ROTATION_TOLERANCE = 1e-4  # of the loss
 METHODS = ("gradient descent", "heavy ball", "Nesterov")
 
 
@@ -147,3 +158,47 @@ def settling_steps(
         optimizer.step()
     relative = (torch.stack(losses) / losses[0]).numpy()  # (steps + 1, R, S)
     return np.apply_along_axis(settled_after, 0, relative, tolerance)
+
+
+def run_condition(seeds: list[int], kappas: list[float]) -> tuple[dict, dict, dict]:
+    """Steps and decay rates by method and condition number, and the distances at SHOWN_KAPPA."""
+    start = starts(seeds, DIMENSION)
+    counts: dict[str, dict] = {name: {} for name in (*METHODS, "conjugate gradients")}
+    rates: dict[str, dict] = {name: {} for name in METHODS}
+    decays = {}
+    for kappa in progress(kappas, "condition numbers"):
+        for name in counts:
+            if name in rates:
+                distance = distances(name, kappa, start, TOLERANCE)
+                rates[name][kappa] = measured_rate(distance)
+            else:
+                distance = conjugate_gradients(kappa, start, TOLERANCE)
+            counts[name][kappa] = steps_needed(distance, TOLERANCE)
+            if kappa == SHOWN_KAPPA:
+                decays[name] = distance
+    return counts, rates, decays
+
+
+def run_rotation(seeds: list[int], steps: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """By optimiser, aligned and rotated: the best rate and the steps of each seed."""
+    start = starts(seeds, DIMENSION)  # (S, D)
+    diagonal = torch.diag(spectrum(ROTATION_KAPPA, DIMENSION))
+    turn = torch.stack([rotation(DIMENSION, seed) for seed in seeds])  # (S, D, D)
+    problems = {
+        "aligned": (diagonal.expand_as(turn), start),
+        # The start turns too: the same picture, seen from another side.
+        "rotated": (turn @ diagonal @ turn.mT, torch.einsum("sij,sj->si", turn, start)),
+    }
+    results: dict[str, dict] = {}
+    for name in progress(ROTATION_NAMES, "rotation"):
+        rates, results[name] = rates_for(name), {}
+        for kind, (matrices, point) in problems.items():
+            settled = settling_steps(
+                name, matrices, point, rates, steps, ROTATION_TOLERANCE
+            )  # (R, S)
+            best = int(settled.mean(axis=1).argmin())
+            edge = best in (0, len(rates) - 1)
+            results[name][kind] = {"lr": rates[best], "at_edge": edge, "steps": settled[best]}
+            with np.errstate(invalid="ignore"):  # a seed that never settles: inf, and no spread
+                results[name][kind] |= {"mean": settled[best].mean(), "std": settled[best].std()}
+    return results

@@ -23,7 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chapter_03_optimization_regularization.experiments.optimization.choices import make_optimizer
+from chapter_03_optimization_regularization.experiments.optimization.choices import (
+    VECTOR_NAMES,
+    make_optimizer,
+)
+from utils.progress import progress
 
 # 1, 2, 5, 10, ...: about a factor of two apart; each kind of optimiser has its own range.
 ALL_RATES = tuple(float(f"{digit}e{power}") for power in range(-4, 2) for digit in (1, 2, 5))
@@ -149,3 +153,15 @@ def best_path(name: str, surface: Surface, rates: Sequence[float], steps: int) -
     edge = best in (0, len(rates) - 1)
     distance = max(distance_to_minimum(surface, point) for point in paths[best, -STAYS:])
     return Path(rates[best], edge, paths[best], settled[best], float(ends[best]), distance)
+
+
+def run_surfaces(quick: bool) -> dict[str, dict[str, Path]]:
+    """The best path of every optimiser on every surface."""
+    every, shorter = (6, 8) if quick else (1, 1)
+    return {
+        surface.name: {
+            name: best_path(name, surface, rates_for(name)[::every], surface.steps // shorter)
+            for name in VECTOR_NAMES
+        }
+        for surface in progress(SURFACES.values(), "surfaces")
+    }

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -193,3 +194,13 @@ def note(trained: Trained, data: NoisyData, row: dict[str, float]) -> None:
     values = train_scores(data, [trained.model]) | {"val": 100 * row["val_accuracy"]}
     for name, value in values.items():
         trained.curves.setdefault(name, []).append(value)
+
+
+CURVES = ("given", "clean_part", "memorised", "seen_through", "val")
+
+
+def weights_of(model: nn.Module) -> np.ndarray:
+    """All weight matrices in one row, without the biases."""
+    return np.concatenate(
+        [p.detach().cpu().numpy().ravel() for p in model.parameters() if p.ndim > 1]
+    )
