@@ -28,7 +28,8 @@ import numpy as np
 from utils.errors import UserError
 from utils.file_io_util import atomic_write, plain
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 METADATA_KEY = "__metadata__"
 # Read back by torch.load(weights_only=True), besides tensors; subclasses (np.float64) are not.
 PLAIN_TYPES = {type(None), bool, int, float, complex, str, bytes, bytearray}
@@ -101,11 +102,22 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state"), dict):
         raise CheckpointError(f"{path} is not a checkpoint of this course (it has no 'state').")
     version = checkpoint.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise CheckpointError(
-            f"{path} has format version {version}; this code reads version {FORMAT_VERSION}."
+            f"{path} has format version {version}; this code reads the versions {known}."
         )
+    if version == 1 and isinstance(checkpoint.get("metrics"), dict):
+        checkpoint["metrics"] = {
+            _with_unit(*item): item[1] for item in checkpoint["metrics"].items()
+        }
     return checkpoint
+
+
+def _with_unit(name: str, value: Any) -> str:
+    """The name of a metric in version 2: an accuracy above 1 was per cent, and its name says so."""
+    is_percent = name.endswith("_accuracy") and isinstance(value, int | float) and value > 1
+    return f"{name}_percent" if is_percent else name
 
 
 def load_state(model: Any, state: dict[str, Any], path: str | Path) -> None:

@@ -40,6 +40,14 @@ def test_truncated_file_is_named_in_one_sentence(tmp_path, suffix, keep):
         load_checkpoint(path)
 
 
+def test_a_file_of_version_1_says_per_cent_where_it_holds_per_cent(tmp_path):
+    metrics = {"test_accuracy": 97.5, "val_accuracy": 0.975, "loss": 3.0}
+    old = {"state": {}, "format_version": 1, "metrics": metrics}
+    torch.save(old, tmp_path / "old.pth")
+    read = load_checkpoint(tmp_path / "old.pth")["metrics"]
+    assert read == {"test_accuracy_percent": 97.5, "val_accuracy": 0.975, "loss": 3.0}
+
+
 def test_missing_file_foreign_file_and_other_version(tmp_path):
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         load_checkpoint(tmp_path / "none.pth")
