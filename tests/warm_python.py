@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+import types
 
 import matplotlib.figure
 import numpy
@@ -68,16 +69,19 @@ def obey(argv: list[str], out: str, err: str, cwd: str, env: dict[str, str]) -> 
 def start(argv: list[str]) -> None:
     """Run `python *argv`; the first place where modules are looked for is as there."""
     first, *rest = argv
-    if first == "-c":
-        sys.path[0], sys.argv = "", ["-c", *rest[1:]]
-        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
-    elif first == "-m":
+    if first == "-m":
         sys.path[0], sys.argv = os.getcwd(), rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        return
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if first == "-c":
+        sys.path[0], sys.argv, path, source = "", ["-c", *rest[1:]], "<string>", rest[0]
     else:
-        path = os.path.abspath(first)
+        path = main.__file__ = os.path.abspath(first)
         sys.path[0], sys.argv = os.path.dirname(path), argv
-        runpy.run_path(path, run_name="__main__")
+        with open(path, "rb") as file:
+            source = file.read()
+    exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
 
 
 if __name__ == "__main__":
