@@ -1,18 +1,28 @@
 """A chapter's front page and pages: each listed, short enough for a sitting, nothing left out."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from course.manifest import ROOT, Chapter, load_chapters
-from course.markers import markers
-from course.reading import FRONT_PAGE_LINES, chapter_files, chapter_text, links, too_long
+from course.markers import markers, without_tables
+from course.reading import (
+    FRONT_PAGE_LINES,
+    chapter_files,
+    chapter_text,
+    links,
+    too_long,
+    without_code,
+)
 
 CHAPTERS = load_chapters()
 IN_ONE_README = {1, 2, 3, 4, 5}  # chapters whose text is not yet divided
 KEEPS_MORE_RESULTS = {1, 2, 4, 5}  # than they show, as runs on other data sets
 PAGED = [chapter for chapter in CHAPTERS if chapter.number not in IN_ONE_README]
 PAGES = [file for chapter in CHAPTERS for file in sorted((chapter.folder / "docs").glob("*.md"))]
+LINKED = re.compile(r"\[(?:[Pp]age|第) (\d+)(?: 页)?\]\(([^)]+)\)")
+MENTIONED = re.compile(r"\b[Pp]age \d+|第 ?\d+ ?页")
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 each_language = pytest.mark.parametrize("language", ["en", "zh"])
 
@@ -38,6 +48,30 @@ def test_a_page_shows_the_way_at_its_top_and_its_end(page: Path):
     before, after = text.split("<!-- pages -->")[0], text.split("<!-- /pages -->")[-1]
     assert len(before.split("\n## ")) == 1, "the first <!-- pages --> stands under the title"
     assert not after.strip(), "the second <!-- pages --> ends the page"
+
+
+def wrong_mentions(text: str) -> list[str]:
+    """Mentions of another page that are no link, or a link to another page than they say."""
+    text = without_code(without_tables(text))
+    found = [
+        match[0]
+        for match in LINKED.finditer(text)
+        if not Path(match[2]).name.startswith(f"{int(match[1]):02d}_") or match[1][0] == "0"
+    ]
+    return found + MENTIONED.findall(LINKED.sub("", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_that_is_mentioned_is_linked(page: Path):
+    assert wrong_mentions(page.read_text(encoding="utf-8")) == []
+
+
+def test_wrong_mentions_are_seen():
+    good = "See [page 2](02_b.md), [第 10 页](10_c.zh-CN.md) and `page 3`.\n"
+    nav = "<!-- pages -->\n\nPage 1 of 3\n\n<!-- /pages -->\n"
+    assert wrong_mentions(good + nav) == []
+    text = "[page 2](03_c.md), page 4, 第 5 页, [page 06](06_d.md)"
+    assert wrong_mentions(text) == ["[page 2](03_c.md)", "[page 06](06_d.md)", "page 4", "第 5 页"]
 
 
 @each_chapter
