@@ -2,8 +2,8 @@
 
 tasks.py          the digits, the small networks that train on them, and their accuracy
 label_noise.py    wrong labels, drawn
-tables.py         the tables of the experiments that have no package of their own
 optimization/     behind exp_optimization.py
 normalization/    behind exp_normalization.py and exp_loss_landscape.py
 regularization/   behind exp_regularization.py
+tables/           the tables of the experiments that have no package of their own
 """
