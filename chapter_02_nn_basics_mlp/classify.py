@@ -309,9 +309,9 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     loaded = None if args.load is None else load_model(path, name)[0]
     task = load_task(name, args.data_dir, args.quick).to(run.device)
     seeds = [args.seed + i for i in range(args.seeds or (1 if args.quick else 3))]
-    epochs = args.epochs or (
-        recipe.epochs // (8 if name == "fashion_mnist" else 3) if args.quick else recipe.epochs
-    )
+    # A tenth of Fashion-MNIST's pictures are seen half as often, to pass softmax regression.
+    divisor = (2 if name == "fashion_mnist" else 3) if args.quick else 1
+    epochs = args.epochs or recipe.epochs // divisor
     recipe = Recipe(**(vars(recipe) | {"epochs": epochs}))
     if loaded is None:
         models, records, frames = train_seeds(task, recipe, seeds, run)

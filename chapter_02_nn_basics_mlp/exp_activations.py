@@ -233,7 +233,7 @@ def dead_figure(dead: dict[str, dict[str, np.ndarray]]) -> Any:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
-        args.epochs, args.seeds = 1, 1
+        args.epochs, args.seeds = 6, 1
     task = load_task("digits", None).to(run.device)
     seeds = [args.seed + s for s in range(args.seeds)]
     norms = {

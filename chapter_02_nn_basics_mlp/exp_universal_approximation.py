@@ -260,7 +260,7 @@ def tables(rows: dict, wide: dict[str, np.ndarray], deep: dict[str, np.ndarray])
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
-        args.steps, args.seeds = 20, 1
+        args.steps, args.seeds = 150, 1
     grid = np.linspace(*CURVE_RANGE, 4001)
     rows = constructions(grid)
     names = ("relu", "tanh")

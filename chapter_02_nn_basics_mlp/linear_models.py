@@ -350,7 +350,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     for name, values in metrics.items():
         run.log(model=name, **values)
         print(f"{name}: largest coefficient difference {values['coefficient_difference']:.1e}")
-    curves = convergence(args.seed, args.c, steps=2_000 if args.quick else 50_000)
+    curves = convergence(args.seed, args.c, steps=10_000 if args.quick else 50_000)
     largest = max(values["coefficient_difference"] for values in metrics.values())
     facts = {"largest_coefficient_difference": largest}
     facts |= {f"steps_{name.replace(' ', '_')}": len(curve) for name, curve in curves.items()}
