@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from chapter_02_nn_basics_mlp.tabular import is_constant
-from chapter_04_cnn_classic.image_tasks import ImageTask, augmentation_for, load_task
+from chapter_04_cnn_classic.image_tasks import QUICK_SET, ImageTask, augmentation_for, load_task
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe, accuracy, augmentations, train
 from utils import cli, plotting
@@ -199,8 +199,9 @@ def figure(name: str, augment: str, found: dict[str, Any], chance: float) -> Any
 def experiment(args: argparse.Namespace, run: Run) -> None:
     args.widths, args.device_used, args.precision_used = WIDTHS, str(run.device), run.precision
     if args.quick:
-        args.widths, args.seeds, args.steps, args.sizes = (8, 16, 16), 1, 100, [100, 1_000]
-    task = load_task(args.dataset, args.data_dir, limit=1_000 if args.quick else None)
+        args.seeds, args.steps = 1, min(args.steps, 150)
+    limit = 1_000 if args.quick and args.dataset != QUICK_SET else None
+    task = load_task(args.dataset, args.data_dir, limit=limit)
     sizes = sorted({min(size, len(task.train[1])) for size in args.sizes})
     if sizes[0] < len(task.classes):
         raise cli.UserError(f"--sizes must be at least {len(task.classes)}, a picture a class.")

@@ -30,7 +30,14 @@ from torch.nn import functional as F
 
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.architectures.vgg import WIDTHS
-from chapter_04_cnn_classic.image_tasks import ImageTask, load_task, train_batches, with_pictures
+from chapter_04_cnn_classic.image_tasks import (
+    ImageTask,
+    load_task,
+    quick_augment,
+    quick_choice,
+    train_batches,
+    with_pictures,
+)
 from chapter_04_cnn_classic.model import build_model
 from chapter_04_cnn_classic.recipe import Recipe
 from utils import cli, plotting
@@ -38,6 +45,7 @@ from utils.results import over_seeds, table
 from utils.run import Run
 
 DEPTHS = (11, 13, 16, 19)
+QUICK, QUICK_PICTURES = ("vgg11", "vgg11_bn", "vgg19", "vgg19_bn"), 300
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,9 +78,11 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         raise cli.UserError(
             f"--width {args.width:g} leaves the first layer no channel; use 0.01 or more."
         )
+    limit = None
     if run.quick:
-        args.epochs, args.seeds, args.pictures, chosen = 2, 1, 300, ["vgg11", "vgg11_bn"]
-    task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
+        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        args.epochs, args.seeds, chosen = 6, 1, list(QUICK)
+    task = load_task(args.dataset, args.data_dir, limit=limit)
     task = with_pictures(task, args.pictures)
     results: dict[str, list[dict[str, Any]]] = {}
     for name in chosen:
@@ -91,8 +101,9 @@ def train_one(
     size = (len(task.classes), task.image_size, task.channels)
     model = build_model(name, *size, width=args.width)
     gradients = first_gradients(model, task, seed)
+    augment = quick_augment("flip,crop", task.name, run.quick)
     recipe = Recipe(
-        args.epochs, args.batch_size, args.lr, "sgd", weight_decay=5e-4, augment="flip,crop"
+        args.epochs, args.batch_size, args.lr, "sgd", weight_decay=5e-4, augment=augment
     )
     where = {"device": run.device, "precision": run.convolution_precision}
     history = recipes.train(

@@ -30,9 +30,16 @@ from torch import nn
 
 from chapter_04_cnn_classic import recipe as recipes
 from chapter_04_cnn_classic.architectures.common import he_initialise
-from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
+from chapter_04_cnn_classic.image_tasks import (
+    QUICK_SET,
+    ImageTask,
+    facts_of,
+    load_task,
+    quick_choice,
+)
 from chapter_04_cnn_classic.model import build_model, load_model
 from chapter_04_cnn_classic.recipe import Recipe
+from chapter_04_cnn_classic.translation_networks import centred
 from utils import cli, plotting
 from utils.checkpoint import evaluator, load_checkpoint, load_state, save_checkpoint
 from utils.model_summary import parameter_count
@@ -40,6 +47,8 @@ from utils.results import mean_std, over_seeds, table
 from utils.run import Run
 
 WIDTHS = (16, 48, 128)
+QUICK_PICTURES, QUICK_BATCH = 600, 32
+QUICK_MARGIN = 2  # LeNet-5 reads 12 px or more, digits have 8
 QUICK_RUNGS = ("sigmoid", "relu", "one_cycle", "longer", "mirror")
 Build = Callable[[ImageTask], nn.Module]
 
@@ -88,14 +97,14 @@ def modern(batchnorm: bool) -> Build:
     return build
 
 
-def ladder(epochs: int) -> list[Rung]:
+def ladder(epochs: int, batch_size: int = Recipe.batch_size) -> list[Rung]:
     """All rungs from the bottom.
 
     The learning rates of LeNet are the best of a grid on the validation split (one seed, 4 epochs):
     0.3, 1, 3, 6 with sigmoids; 0.1, 0.3, 1 with ReLU (1 diverged); 0.03, 0.1 with momentum and
     with He's weights. Those of the larger network are usual ones for their optimiser.
     """
-    start = Recipe(epochs=epochs, lr=3.0, optimizer="gd", schedule="constant")
+    start = Recipe(epochs, batch_size, lr=3.0, optimizer="gd", schedule="constant")
     slower = replace(start, lr=0.3)
     momentum = replace(start, lr=0.03, optimizer="sgd")
     normed = replace(momentum, lr=0.1, weight_decay=5e-4)
@@ -155,13 +164,11 @@ def rung_names(text: str) -> list[str]:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
-    if run.quick:
-        args.epochs, args.seeds = 2, 1
-        args.rungs = [name for name in args.rungs if name in QUICK_RUNGS]
-    task = load_task(args.dataset, args.data_dir, limit=600 if run.quick else None)
+    task = quick_task(args) if run.quick else load_task(args.dataset, args.data_dir)
+    batch_size = QUICK_BATCH if run.quick else Recipe.batch_size
     precision = run.convolution_precision
     results = {}
-    for rung in [rung for rung in ladder(args.epochs) if rung.name in args.rungs]:
+    for rung in [rung for rung in ladder(args.epochs, batch_size) if rung.name in args.rungs]:
         if args.lr:
             rung = replace(rung, recipe=replace(rung.recipe, lr=args.lr))
         runs = []
@@ -170,6 +177,18 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             runs.append(run.once(work, rung=rung.name, seed=seed))
         results[rung.name] = (rung, runs)
     report(args, run, task, results)
+
+
+def quick_task(args: argparse.Namespace) -> ImageTask:
+    """The pictures of a --quick run: all rungs on the digits, or some of them on few pictures."""
+    args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+    args.seeds = 1
+    task = load_task(args.dataset, args.data_dir, limit=limit)
+    if task.name == QUICK_SET:
+        return centred(task, QUICK_MARGIN)
+    args.epochs = min(args.epochs, 2)
+    args.rungs = [name for name in args.rungs if name in QUICK_RUNGS]
+    return task
 
 
 def step_up(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> dict[str, Any]:

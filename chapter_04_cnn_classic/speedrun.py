@@ -50,6 +50,7 @@ from utils.results import cells, over_seeds, table
 from utils.run import Run
 
 TARGET = 92.0  # per cent, of the extrapolation
+QUICK_PICTURES = 2_000
 VIEWS = (1, 2, 6)  # of a test picture: itself, its mirror image, both shifted to two corners
 
 
@@ -110,8 +111,8 @@ def race(
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
-        args.budgets, args.widths, args.batch_size = [2.0, 4.0], (16, 32, 64), 50
-    task = load_task(args.dataset, args.data_dir, limit=500 if args.quick else None)
+        args.budgets, args.widths, args.batch_size = [1.0, 3.0], (16, 48, 96), 50
+    task = load_task(args.dataset, args.data_dir, limit=QUICK_PICTURES if args.quick else None)
     if task.channels != 3:
         raise UserError("the speedrun's first layer reads colour pictures.")
     precision = pick_precision(torch.device("cpu"), args.precision, convolutions=True)

@@ -41,6 +41,7 @@ class Script:
     args: str = ""
     tour: bool = False
     writes: tuple[str, ...] = ()  # file names in the run folder
+    quick_writes: tuple[str, ...] = ()  # those of --quick in the same order, where they differ
     needs: str = "embedded"  # or the name of a standard data set, as "mnist"
     chapter: str = ""  # the chapter's folder, filled in on loading
 
@@ -51,6 +52,11 @@ class Script:
     @property
     def command(self) -> str:
         return f"python {self.path} {self.args}".strip()
+
+    @property
+    def quick_files(self) -> tuple[str, ...]:
+        """What --quick writes; the k-th is the small form of the k-th of `writes`."""
+        return self.quick_writes or self.writes
 
     def argv(self, *extra: str) -> list[str]:
         """The command as a list for `subprocess`, run from the repository root."""

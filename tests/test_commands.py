@@ -20,7 +20,8 @@ def test_quick_run(script: Script, quick_run):
     done = quick_run(script.path, script.args)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.cpu_seconds > 0 or sys.platform == "win32"
-    missing = [name for name in ("run.json", *script.writes) if not (done.folder / name).is_file()]
+    promised = ("run.json", *script.quick_files)
+    missing = [name for name in promised if not (done.folder / name).is_file()]
     assert not missing, (
         f"in {done.folder.name} there are only {sorted(p.name for p in done.folder.iterdir())}"
     )

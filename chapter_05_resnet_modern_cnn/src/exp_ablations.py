@@ -35,7 +35,13 @@ import torch
 from chapter_04_cnn_classic.recipe import Recipe
 from chapter_05_resnet_modern_cnn.src import ablation_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CIFAR_DEPTHS
-from chapter_05_resnet_modern_cnn.src.dataset import ImageTask, load_task, with_pictures
+from chapter_05_resnet_modern_cnn.src.dataset import (
+    ImageTask,
+    load_task,
+    quick_augment,
+    quick_choice,
+    with_pictures,
+)
 from chapter_05_resnet_modern_cnn.src.model import build_model
 from chapter_05_resnet_modern_cnn.src.model_train import (
     add_optimizer_options,
@@ -48,7 +54,7 @@ from utils.results import cells, over_seeds, table
 from utils.run import Run
 
 SHAPES_PICTURES = 4000  # of the training split, by default
-QUICK_WIDTHS = (8, 16, 32)
+QUICK_WIDTHS, QUICK_PICTURES = (8, 16, 32), 96
 SHORTCUT = "B"  # of the baseline, and of all variants that say nothing else
 
 
@@ -107,7 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if run.quick:
-        args.epochs, args.seeds, args.pictures = 1, 1, 96
+        args.dataset, args.pictures = quick_choice(args.dataset, QUICK_PICTURES)
+        args.epochs, args.seeds = 1 if args.pictures else 4, 1
     elif args.dataset == "shapes":
         args.pictures = args.pictures or SHAPES_PICTURES
     task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
@@ -134,7 +141,7 @@ def train_one(
     recipe = Recipe(
         epochs=args.epochs,
         batch_size=args.batch_size,
-        augment="flip,crop",
+        augment=quick_augment("flip,crop", args.dataset, run.quick),
         **optimizer_of(args),
     )
     label = f"{variant.title}, seed {seed}"

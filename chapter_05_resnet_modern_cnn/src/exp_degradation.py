@@ -35,6 +35,8 @@ from chapter_05_resnet_modern_cnn.src.dataset import (
     ImageTask,
     load_task,
     preset,
+    quick_augment,
+    quick_choice,
     with_pictures,
 )
 from chapter_05_resnet_modern_cnn.src.model import build_model
@@ -47,6 +49,7 @@ from utils import cli
 from utils.results import cells, over_seeds, table
 from utils.run import Run
 
+QUICK_PICTURES = 256
 KINDS = ("plainnet", "resnet")
 
 
@@ -74,9 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
+    limit = None
     if run.quick:
-        args.depths, args.epochs, args.seeds, args.pictures = [20], 1, 1, 256
-    task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
+        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        args.depths, args.epochs = ([20], 1) if limit else ([20, 32], 4)
+        args.seeds, args.pictures = 1, limit
+    task = load_task(args.dataset, args.data_dir, limit=limit)
     task = with_pictures(task, args.pictures)
     task = with_pictures(task, VAL_PICTURES, "val")
     results: dict[str, list[dict[str, Any]]] = {}
@@ -111,7 +117,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return Recipe(
         epochs=args.epochs,
         batch_size=args.batch_size,
-        augment="flip,crop",
+        augment=quick_augment("flip,crop", args.dataset, args.quick),
         **optimizer_of(args),
     )
 

@@ -37,6 +37,8 @@ from chapter_05_resnet_modern_cnn.src.dataset import (
     VAL_PICTURES,
     ImageTask,
     load_task,
+    quick_augment,
+    quick_choice,
     with_pictures,
 )
 from chapter_05_resnet_modern_cnn.src.model import MODELS, build_model, for_small_pictures
@@ -65,6 +67,7 @@ RATES = {"convnext": 7e-4, "": 3e-3}
 BATCH = 32  # pictures of the second latency
 WARM_UP, ROUNDS, QUICK_ROUNDS = 3, 25, 3
 BN_MOMENTUM = 0.1
+QUICK_PICTURES = 96
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -98,11 +101,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
+    limit = None
     if run.quick:
         args.models = ["resnet20", "shufflenet_v2_x0_5"]
-        args.pictures, args.epochs, args.seeds = 96, 1, 1
+        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        args.epochs, args.seeds, args.pictures = 1 if limit else 4, 1, limit
     args.models = list(dict.fromkeys(args.models))
-    task = load_task(args.dataset, args.data_dir, limit=args.pictures if run.quick else None)
+    task = load_task(args.dataset, args.data_dir, limit=limit)
     task = with_pictures(with_pictures(task, args.pictures), VAL_PICTURES, "val")
     if args.precision == "auto":  # not bf16 on a CPU: it makes depthwise convolutions slower
         args.precision = run.precision
@@ -155,7 +160,7 @@ def train_one(
         batch_size=args.batch_size,
         lr=args.lr or default_lr(name),
         weight_decay=args.weight_decay,
-        augment="flip,crop",
+        augment=quick_augment("flip,crop", args.dataset, run.quick),
     )
     return train_and_judge(model, task, recipe, seed, args, run, f"{name} seed {seed}")
 

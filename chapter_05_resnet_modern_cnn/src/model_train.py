@@ -31,7 +31,13 @@ from chapter_04_cnn_classic.recipe import Recipe, augmentations
 from chapter_05_resnet_modern_cnn.src import baselines
 from chapter_05_resnet_modern_cnn.src import comparison_figures as figures
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import BASIC, CIFAR_DEPTHS, DEEP
-from chapter_05_resnet_modern_cnn.src.dataset import DATASETS, ImageTask, load_task, preset
+from chapter_05_resnet_modern_cnn.src.dataset import (
+    DATASETS,
+    ImageTask,
+    load_task,
+    preset,
+    quick_choice,
+)
 from chapter_05_resnet_modern_cnn.src.model import build_model, load_model
 from utils import cli
 from utils.checkpoint import evaluator, load_checkpoint, load_state
@@ -101,12 +107,15 @@ def optimizer_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
+    limit = None
+    if run.quick:
+        args.dataset, limit = quick_choice(args.dataset, preset(args.dataset).quick)
+        args.seeds = 1
     defaults = preset(args.dataset)
     # Quick: 20 layers of the narrow kind instead of 18 wide ones.
     args.depth = args.depth or (max(20, defaults.depth) if run.quick else defaults.depth)
-    recipe = recipe_of(args, 2 if run.quick else defaults.epochs)
-    task = load_task(args.dataset, args.data_dir, limit=defaults.quick if run.quick else None)
-    args.seeds = 1 if run.quick else args.seeds
+    recipe = recipe_of(args, 2 if limit else defaults.epochs)
+    task = load_task(args.dataset, args.data_dir, limit=limit)
     results: dict[str, list[dict[str, Any]]] = {}
     models: dict[str, nn.Module] = {}
     for kind in TYPES[args.model_type]:

@@ -135,7 +135,7 @@ def test_a_stopped_ladder_goes_on_with_the_finished_rungs(tmp_path):
     rows = read_jsonl(folder / "metrics.jsonl")
     assert [row["rung"] for row in rows] == ["sigmoid", "relu"]
     assert rows[:1] == first
-    assert set(read_json(folder / "ladder_shapes.json")["metrics"]["rungs"]) == {"sigmoid", "relu"}
+    assert set(read_json(folder / "ladder_digits.json")["metrics"]["rungs"]) == {"sigmoid", "relu"}
 
 
 def test_what_a_doubling_of_the_time_is_worth():

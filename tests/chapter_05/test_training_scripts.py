@@ -59,30 +59,30 @@ def test_a_checkpoint_of_another_chapter_is_named():
 
 @pytest.fixture(scope="module")
 def compared(quick_run):
-    """A quick comparison on shapes: the folder of its run."""
+    """A quick comparison, which takes digits: the folder of its run."""
     done = quick_run(f"{SCRIPTS}/src/model_train.py", "--dataset shapes --model_type compare")
     assert done.returncode == 0, done.stderr
     return done.folder
 
 
 def test_a_comparison_trains_both_networks_alike(compared):
-    metrics = read_json(compared / "compare_shapes_32.json")["metrics"]
+    metrics = read_json(compared / "compare_digits_32.json")["metrics"]
     assert set(metrics["networks"]) == {"resnet", "plainnet"}
     assert metrics["parameters"]["resnet"] == metrics["parameters"]["plainnet"]
     for kind in metrics["runs"]:
         (row,) = metrics["runs"][kind]
-        assert len(row["train_losses"]) == len(row["val_losses"]) == row["epochs"] == 2
-        assert np.shape(row["gradients"]) == (3, 31)  # before training and after each epoch
+        assert len(row["train_losses"]) == len(row["val_losses"]) == row["epochs"] == 4
+        assert np.shape(row["gradients"]) == (5, 31)  # before training and after each epoch
     names = {path.name for path in compared.iterdir()}
-    assert {"compare_shapes_32_losses.png", "compare_shapes_32_gradients.png"} <= names
+    assert {"compare_digits_32_losses.png", "compare_digits_32_gradients.png"} <= names
 
 
 def test_shipped_weights_are_half_and_answer_as_reported(compared):
-    model, checkpoint = door.load_model(compared / "resnet32_shapes.pth")
+    model, checkpoint = door.load_model(compared / "resnet32_digits.pth")
     floats = [v for v in checkpoint["state"].values() if v.is_floating_point()]
     assert all(value.dtype == torch.float16 for value in floats)
-    assert checkpoint["dataset"] == "shapes" and len(checkpoint["classes"]) == 10
-    task = load_task("shapes", limit=200)
+    assert checkpoint["dataset"] == "digits" and len(checkpoint["classes"]) == 10
+    task = load_task("digits")
     percent = 100 * model_train.recipes.accuracy(model.float(), task)
     assert percent == pytest.approx(checkpoint["metrics"]["test_accuracy_percent"], abs=1.1)
 
@@ -160,10 +160,10 @@ def test_a_folder_is_classified_and_what_is_no_picture_left_out(compared, tmp_pa
     pictures.mkdir()
     from PIL import Image
 
-    Image.new("RGBA", (40, 30), (200, 30, 30, 128)).save(pictures / "ring_1.png")
+    Image.new("RGBA", (40, 30), (200, 30, 30, 128)).save(pictures / "7_1.png")
     Image.new("L", (1, 1)).save(pictures / "tiny.jpg")
     (pictures / "text.png").write_text("no picture", encoding="utf-8")
-    words = ["--model_path", str(compared / "resnet32_shapes.pth"), "--image_path", str(pictures)]
+    words = ["--model_path", str(compared / "resnet32_digits.pth"), "--image_path", str(pictures)]
     assert inference.main([*words, "--output_dir", str(tmp_path), "--run_name", "a"]) == 0
     metrics = read_json(folder_of(tmp_path, "inference", "a") / "inference.json")["metrics"]
     assert metrics["classified"] == 2 and metrics["named"] == 1
@@ -181,15 +181,15 @@ def test_a_folder_is_classified_and_what_is_no_picture_left_out(compared, tmp_pa
     ],
 )
 def test_cam_names_what_is_wrong(words, says, compared, tmp_path, capsys):
-    weights = ["--model_path", str(compared / "resnet32_shapes.pth")]
+    weights = ["--model_path", str(compared / "resnet32_digits.pth")]
     image = ["--image_path", f"{SCRIPTS}/images/airplane.png"]
     assert cam.main([*weights, *image, *words, "--output_dir", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
 
 
 @pytest.mark.quick
-def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(compared, tmp_path):
-    words = ["--quick", "--model_path", str(compared / "resnet32_shapes.pth")]
+def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(tmp_path):
+    words = ["--quick", "--model_path", f"{SCRIPTS}/checkpoints/resnet20_shapes.pth"]
     words += ["--image_path", f"{SCRIPTS}/images/airplane.png", "--test_pictures", "3"]
     assert cam.main([*words, "--output_dir", str(tmp_path), "--run_name", "a"]) == 0
     folder = folder_of(tmp_path, "cam", "a")
@@ -239,7 +239,7 @@ def test_a_kill_between_checkpoint_and_row_leaves_no_gap_in_the_gradients(tmp_pa
 
 @pytest.mark.parametrize(
     ("augment", "says"),
-    [("blur", "unknown augmentation 'blur'"), ("crop:32", "needs pictures larger than 32 x 32")],
+    [("blur", "unknown augmentation 'blur'"), ("crop:32", "needs pictures larger than 8 x 8")],
 )
 def test_augmentation_that_does_not_fit_is_one_sentence(augment, says, tmp_path, capsys):
     words = ["--quick", "--dataset", "shapes", "--output_dir", str(tmp_path)]
@@ -259,8 +259,8 @@ def test_a_stopped_comparison_of_depths_goes_on(tmp_path, quick_run):
     assert done.returncode == 0, done.stderr
     folder = shutil.copytree(done.folder, tmp_path / "run")
     rows = read_jsonl(folder / "metrics.jsonl")
-    assert [row["network"] for row in rows] == ["plainnet20", "resnet20"]
+    assert [row["network"] for row in rows] == ["plainnet20", "resnet20", "plainnet32", "resnet32"]
     assert exp_degradation.main(["--resume", str(folder)]) == 0
     assert read_jsonl(folder / "metrics.jsonl") == rows
-    metrics = read_json(folder / "degradation_shapes.json")["metrics"]
+    metrics = read_json(folder / "degradation_digits.json")["metrics"]
     assert set(metrics["depth_cost"]) == {"plainnet", "resnet"}
