@@ -39,7 +39,7 @@ from torch.nn import functional as F
 from chapter_03_optimization_regularization import optimizers
 from chapter_03_optimization_regularization.experiments.tables.batch_size import (
     noise_summary,
-    steps_table,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_mlp
 from chapter_03_optimization_regularization.figures.batch_size import figure
@@ -97,10 +97,10 @@ def steps_to_target(
     return math.inf
 
 
-def climb(measure: Any, start: int) -> dict[int, list[float]]:
+def climb(steps_of: Any, start: int) -> dict[int, list[float]]:
     """Walk the ladder from `start` towards fewer steps, until both neighbours are worse.
 
-    measure(exponent, limit) -> steps of each seed, up to a first inf beyond the limit. Returns
+    steps_of(exponent, limit) -> steps of each seed, up to a first inf beyond the limit. Returns
     {exponent: steps} of all rungs tried. A rung is given up when it takes 1.5 times as long as the
     best one so far.
     """
@@ -109,7 +109,7 @@ def climb(measure: Any, start: int) -> dict[int, list[float]]:
     def mean(exponent: int) -> float:
         if exponent not in tried:
             best = min((np.mean(steps) for steps in tried.values()), default=math.inf)
-            tried[exponent] = measure(exponent, min(FURTHEST, 1.5 * best))
+            tried[exponent] = steps_of(exponent, min(FURTHEST, 1.5 * best))
         return float(np.mean(tried[exponent]))
 
     here = start
@@ -123,7 +123,7 @@ def climb(measure: Any, start: int) -> dict[int, list[float]]:
 def tune(task: Task, name: str, batch: int, start: int, args: argparse.Namespace) -> dict:
     """Best exponent, its rate and steps (one a seed), and the mean steps of every rung tried."""
 
-    def measure(exponent: int, limit: float) -> list[float]:
+    def steps_of(exponent: int, limit: float) -> list[float]:
         steps: list[float] = []
         for s in range(args.seed, args.seed + args.seeds):
             steps.append(steps_to_target(task, name, 2.0**exponent, batch, s, args.target, limit))
@@ -131,7 +131,7 @@ def tune(task: Task, name: str, batch: int, start: int, args: argparse.Namespace
                 break  # one failure rules the rung out
         return steps
 
-    tried = climb(measure, start)
+    tried = climb(steps_of, start)
     best = min(tried, key=lambda exponent: np.mean(tried[exponent]))
     if not np.isfinite(tried[best]).all():
         raise cli.UserError(f"{name} never came to {args.target} nats; choose a larger --target.")
@@ -195,7 +195,7 @@ def noise_course(task: Task, rate: float, seed: int, target: float) -> list[tupl
     return points
 
 
-def measure_optimizer(task: Task, name: str, sizes: list[int], args: argparse.Namespace) -> dict:
+def measure(task: Task, name: str, sizes: list[int], args: argparse.Namespace) -> dict:
     """Tune every batch size, the neighbour's best rate being the first guess; fit the law."""
     results, exponent = [], FIRST_EXPONENT[name]
     for batch in cli.progress(sizes, f"{name}, batch sizes"):
@@ -220,16 +220,22 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
         args.seeds, sizes, args.target = 1, [16, 128, 1024], max(args.target, 0.6)
     task = load_task("digits", args.data_dir)
-    results = {name: measure_optimizer(task, name, sizes, args) for name in OPTIMIZERS}
+    results = {name: measure(task, name, sizes, args) for name in OPTIMIZERS}
     middle = min(range(len(sizes)), key=lambda i: abs(math.log(sizes[i] / NOISE_BATCH)))
     rate = float(results["SGD"]["rates"][middle])
     seeds = [args.seed + s for s in range(args.seeds)]
     noise = [noise_course(task, rate, s, args.target) for s in seeds]
+    report(args, run, results, noise)
+
+
+def report(
+    args: argparse.Namespace, run: Run, results: dict[str, dict], noise: list[list[tuple]]
+) -> None:
     metrics: dict[str, Any] = {name.lower(): r for name, r in results.items()}
     metrics["noise"] = noise_summary(noise)
     metrics["target"] = args.target
-    tables = {name.lower(): steps_table(r) for name, r in results.items()}
-    run.save_result("batch_size", metrics, tables, seeds)
+    seeds = [args.seed + s for s in range(args.seeds)]
+    run.save_result("batch_size", metrics, tables(results), seeds)
     run.save_figure(figure(results, noise), "batch_size")
     shown = {f"{name}: B_crit": float(r["b_crit"]) for name, r in results.items()}
     shown["noise scale, start"] = metrics["noise"]["start"]

@@ -38,9 +38,8 @@ from chapter_03_optimization_regularization.experiments.label_noise import (
     wrong_labels,
 )
 from chapter_03_optimization_regularization.experiments.tables.double_descent import (
-    error_table,
-    parts_table,
     summary,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task
 from chapter_03_optimization_regularization.figures.double_descent import error_figure, parts_figure
@@ -151,11 +150,11 @@ class Outcome(NamedTuple):
 
 def measure(task: Task, width: int, args: argparse.Namespace) -> Outcome:
     """All draws at one width. A draw uses the same examples and labels at every width."""
-    draws = [one_draw(task, width, args.samples, args.seed + r) for r in range(args.draws)]
+    draws = [train_one(task, width, args.samples, args.seed + r) for r in range(args.draws)]
     return Outcome(*(torch.stack(parts, dim=2) for parts in zip(*draws, strict=True)))
 
 
-def one_draw(task: Task, width: int, samples: int, seed: int) -> Outcome:
+def train_one(task: Task, width: int, samples: int, seed: int) -> Outcome:
     """The same without the axis R. One decomposition serves all shares and ridges."""
     random = generator(seed)
     rows = torch.randperm(len(task.train[1]), generator=random)[:samples]
@@ -205,9 +204,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     metrics: dict[str, Any] = {"ratios": list(RATIOS), "widths": widths, "rows": rows}
     metrics["shares"] = list(rows[0])
     metrics["summary"] = summary(metrics)
-    tables = {"main": error_table(metrics), "parts": parts_table(metrics)}
+    report(args, run, metrics)
+
+
+def report(args: argparse.Namespace, run: Run, metrics: dict[str, Any]) -> None:
     seeds = [args.seed + r for r in range(args.draws)]
-    run.save_result("double_descent", metrics, tables, seeds)
+    run.save_result("double_descent", metrics, tables(metrics), seeds)
     run.save_figure(error_figure(metrics), "double_descent")
     run.save_figure(parts_figure(metrics), "double_descent_parts")
     last = metrics["summary"][metrics["shares"][-1]]

@@ -42,7 +42,7 @@ from chapter_03_optimization_regularization.experiments.tables.loss_landscape im
     RADIUS,
     VIEWS,
     collect,
-    result_table,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.tasks import (
     Examples,
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def trained(norm: str, task: Task, seed: int, args: argparse.Namespace) -> nn.Sequential:
+def train_one(norm: str, task: Task, seed: int, args: argparse.Namespace) -> nn.Sequential:
     model = plain_stack(norm, seed)
     if not train(model, task, lr=args.lr, epochs=args.epochs, seed=seed):
         raise cli.UserError(f"the {norm} network diverged; try a smaller --lr than {args.lr:g}.")
@@ -90,7 +90,7 @@ def loss_of(model: nn.Module, examples: Examples, batch_statistics: bool) -> Cal
     return lambda: F.cross_entropy(model(examples[0]), examples[1])
 
 
-def measure(model: nn.Module, view: str, examples: Examples, seed: int, count: int) -> dict:
+def measure_view(model: nn.Module, view: str, examples: Examples, seed: int, count: int) -> dict:
     """Loss at the minimum, its rise over RADII, the largest eigenvalue."""
     loss = loss_of(model, examples, VIEWS[view][1])
     rise = np.array(landscape.profile(model, loss, RADII, count, seed))
@@ -112,19 +112,19 @@ def largest_difference(a: nn.Module, b: nn.Module, x: Tensor) -> float:
     return float((y - z).abs().max() / y.abs().max())
 
 
-def measure_seed(task: Task, seed: int, args: argparse.Namespace, with_plane: bool) -> dict:
+def measure(task: Task, seed: int, args: argparse.Namespace, with_plane: bool) -> dict:
     """All views of one seed's networks, each as trained and rescaled; the planes if wanted."""
     examples = tuple(part[: args.pictures] for part in task.train)
     places = np.linspace(-1, 1, args.grid)
-    models = {norm: trained(norm, task, seed, args) for norm in ("none", "batch")}
+    models = {norm: train_one(norm, task, seed, args) for norm in ("none", "batch")}
     result: dict[str, Any] = {"planes": {}}
     for view, (norm, batch_statistics, *_) in VIEWS.items():
         model = models[norm]
-        numbers = measure(model, view, examples, seed, args.directions)
+        numbers = measure_view(model, view, examples, seed, args.directions)
         numbers["test_accuracy_percent"] = 100 * accuracy(model, task.test)
         twin = landscape.rescaled(model, FACTOR)
         numbers["difference"] = largest_difference(model, twin, task.test[0])
-        other = measure(twin, view, examples, seed, args.directions)
+        other = measure_view(twin, view, examples, seed, args.directions)
         numbers |= {f"rescaled_{key}": other[key] for key in ("rise_at_radius", "sharpness")}
         result[view] = numbers
         if with_plane:
@@ -139,9 +139,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     task = load_task("digits")
     seeds = [args.seed + s for s in range(args.seeds)]
     bar = cli.progress(seeds, "seeds")
-    results = [measure_seed(task, s, args, with_plane=s == args.seed) for s in bar]
-    metrics = collect(results)
-    run.save_result("loss_landscape", metrics, {"main": result_table(metrics)}, seeds)
+    results = [measure(task, s, args, with_plane=s == args.seed) for s in bar]
+    report(args, run, results)
+
+
+def report(args: argparse.Namespace, run: Run, results: list[dict]) -> None:
+    metrics, seeds = collect(results), [args.seed + s for s in range(args.seeds)]
+    run.save_result("loss_landscape", metrics, tables(metrics), seeds)
     run.save_figure(plane_figure(results[0]["planes"], args.grid), "loss_landscape_planes")
     run.save_figure(profile_figure(results), "loss_landscape_profile")
     shown = {

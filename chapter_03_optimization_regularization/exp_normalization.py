@@ -29,6 +29,7 @@ import sys
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ from chapter_03_optimization_regularization.experiments.normalization.network im
 )
 from chapter_03_optimization_regularization.experiments.normalization.tables import (
     collect,
-    result_tables,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.tasks import Task, accuracy, load_task
 from chapter_03_optimization_regularization.figures import normalization as figures
@@ -81,18 +82,18 @@ def prepare_process(threads: int = 1) -> None:
 
 
 @cache
-def digits() -> Task:
+def load_data() -> Task:
     """Loaded once in each process."""
     return load_task("digits")
 
 
-def train_scores(job: tuple[str, float, int, int, int]) -> tuple[float, float]:
+def train_one(job: tuple[str, float, int, int, int]) -> tuple[float, float]:
     """Validation and test accuracy in % of (kind, learning rate, batch size, seed, epochs).
 
     A run that diverged counts as chance: its network answers at random.
     """
     kind, lr, batch_size, seed, epochs = job
-    task, model = digits(), plain_stack(kind, seed)
+    task, model = load_data(), plain_stack(kind, seed)
     if not train(model, task, lr=lr, epochs=epochs, seed=seed, batch_size=batch_size):
         return 100 / len(task.classes), 100 / len(task.classes)
     return 100 * accuracy(model, task.val), 100 * accuracy(model, task.test)
@@ -107,8 +108,8 @@ def make_pool(workers: int) -> AbstractContextManager[Executor | None]:
 
 
 def run_jobs(jobs: list[tuple], label: str, pool: Executor | None) -> list[tuple[float, float]]:
-    """train_scores of all jobs, in order."""
-    mapped = map(train_scores, jobs) if pool is None else pool.map(train_scores, jobs)
+    """train_one of all jobs, in order."""
+    mapped = map(train_one, jobs) if pool is None else pool.map(train_one, jobs)
     return list(cli.progress(mapped, label, len(jobs)))
 
 
@@ -228,7 +229,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         rates, batches, deep, small = (0.03, 0.1), (BASE, 128), PLAN, 16
     prepare_process(args.threads or torch.get_num_threads())
     shorter = max(1, args.epochs - 1)  # for the parts that take many small steps
-    task, workers = digits(), 1 if args.quick else args.workers
+    task, workers = load_data(), 1 if args.quick else args.workers
     seeds = [args.seed + s for s in range(args.seeds)]
     with make_pool(workers) as pool:
         scores = over_rates(rates, seeds, args.epochs, pool)
@@ -239,9 +240,22 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     wrong = [wrong_statistics(task, s, best["batch"], shorter, small) for s in bar]
     metrics = collect(scores, rates, best, sizes, batches, layers, wrong)
     metrics["layers"], metrics["deep_layers"] = sum(PLAN), sum(deep)
-    run.save_result("normalization", metrics, result_tables(metrics), seeds)
-    run.save_figure(figures.rates_figure(scores, rates), "normalization_rates")
-    run.save_figure(figures.batches_figure(sizes, batches), "normalization_batches")
+    report(args, run, metrics, (scores, rates), (sizes, batches), layers, wrong)
+
+
+def report(
+    args: argparse.Namespace,
+    run: Run,
+    metrics: dict[str, Any],
+    by_rate: tuple[dict, tuple[float, ...]],
+    by_size: tuple[dict, tuple[int, ...]],
+    layers: dict,
+    wrong: list[dict],
+) -> None:
+    seeds = [args.seed + s for s in range(args.seeds)]
+    run.save_result("normalization", metrics, tables(metrics), seeds)
+    run.save_figure(figures.rates_figure(*by_rate), "normalization_rates")
+    run.save_figure(figures.batches_figure(*by_size), "normalization_batches")
     run.save_figure(figures.activations_figure(layers), "normalization_activations")
     run.save_figure(figures.evaluation_figure(wrong), "normalization_evaluation")
     shown = {f"{kind}: test accuracy (%)": metrics["rates"][kind]["test"]["mean"] for kind in KINDS}

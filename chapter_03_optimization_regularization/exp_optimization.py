@@ -45,9 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_networks(seeds: list[int], quick: bool) -> tuple[dict, dict, dict]:
-    """Metrics, tables and what was measured, of both networks."""
-    metrics, shown, outcomes = {}, {}, {}
+def measure_networks(seeds: list[int], quick: bool) -> tuple[dict, dict]:
+    """Metrics and what was measured, of both networks."""
+    metrics, outcomes = {}, {}
     for setting in networks.settings(quick):
         name = setting.name
         limit, rounds = (256, 1) if quick else (None, 9)
@@ -60,8 +60,7 @@ def run_networks(seeds: list[int], quick: bool) -> tuple[dict, dict, dict]:
             "steps_per_epoch": window,
             "muon_bfloat16_ms": bfloat16,
         }
-        shown[name.lower()] = tables.network_table(metrics[name]["optimizers"], name == "CNN")
-    return metrics, shown, outcomes
+    return metrics, outcomes
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -70,11 +69,25 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     seeds = [args.seed + s for s in range(args.seeds)]
     paths = surfaces.run_surfaces(args.quick)
     kappas = [10.0, 1000.0] if args.quick else [10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 1e4]
-    counts, rates, decays = quadratics.run_condition(seeds, kappas)
+    condition = quadratics.run_condition(seeds, kappas)
     limit = 100 if args.quick else 1000
     rotation = quadratics.run_rotation(seeds, limit)
+    report(args, run, paths, condition, rotation, limit, *measure_networks(seeds, args.quick))
+
+
+def report(
+    args: argparse.Namespace,
+    run: Run,
+    paths: dict[str, dict[str, surfaces.Path]],
+    condition: tuple[dict, dict, dict],
+    rotation: dict[str, dict],
+    limit: int,
+    network: dict[str, dict],
+    outcomes: dict[str, dict[str, networks.Outcome]],
+) -> None:
+    seeds = [args.seed + s for s in range(args.seeds)]
+    counts, rates, decays = condition
     steps = {n: {k: cell["steps"] for k, cell in by.items()} for n, by in rotation.items()}
-    network, found_tables, outcomes = run_networks(seeds, args.quick)
     metrics = {
         "surfaces": tables.surface_metrics(paths),
         "condition": tables.condition_metrics(counts, rates),
@@ -82,12 +95,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         "networks": network,
         "kappa_rotation": quadratics.ROTATION_KAPPA,
     }
-    found_tables |= {
-        "surfaces": tables.surface_table(metrics["surfaces"]),
-        "condition": tables.condition_table(metrics["condition"]),
-        "rotation": tables.rotation_table(rotation, limit),
-    }
-    run.save_result("optimization", metrics, found_tables, seeds)
+    run.save_result("optimization", metrics, tables.tables(metrics, limit), seeds)
     for name, found in outcomes.items():
         figure = figures.training_figure(found, network[name]["steps_per_epoch"], name)
         run.save_figure(figure, f"optimization_{name.lower()}")

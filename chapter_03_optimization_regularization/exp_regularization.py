@@ -31,9 +31,8 @@ import torch
 from chapter_03_optimization_regularization.experiments.regularization.tables import (
     NAMES,
     collect,
-    main_table,
     memorising,
-    sparsity_table,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.regularization.training import (
     Method,
@@ -117,7 +116,7 @@ def choose(
     return chosen, tried
 
 
-def run_all(
+def measure(
     methods: dict[str, Method], task: Task, options: Options, args: argparse.Namespace
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, list[Trained]]]:
     """Scores and trained networks of each row of the table, a list entry a seed."""
@@ -181,16 +180,28 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     methods = {"none": Method(), **chosen, "early": Method(patience=args.patience)}
     if args.quick:  # one strength of the others, not chosen
         methods |= {n: candidates(n)[1] for n in [*GRIDS, "together"] if n not in methods}
-    results, networks = run_all(methods, task, options, args)
-    summary, zeros = collect(results), sparsity(task, options, args)
-    weights = zeros.pop("weights")
+    results, networks = measure(methods, task, options, args)
+    metrics = {"methods": collect(results), "tried": tried}
+    metrics["sparsity"] = sparsity(task, options, args)
+    weights = metrics["sparsity"].pop("weights")
     weights["none"] = weights_of(networks["none"][0].model)
     weights["l2"] = weights_of(networks["l2"][0].model)
-    strength = methods["l1"].l1
-    metrics = {"methods": summary, "tried": tried, "sparsity": zeros}
     metrics |= {"memorising": memorising(networks), "runs": results}
-    tables = {"main": main_table(summary, tried), "sparsity": sparsity_table(zeros)}
-    run.save_result("regularization", metrics, tables, [args.seed + s for s in range(args.seeds)])
+    report(args, run, metrics, networks, weights, methods["l1"].l1)
+
+
+def report(
+    args: argparse.Namespace,
+    run: Run,
+    metrics: dict[str, Any],
+    networks: dict[str, list[Trained]],
+    weights: dict[Any, np.ndarray],
+    strength: float,
+) -> None:
+    """`strength`: of L1, chosen on validation."""
+    summary, zeros = metrics["methods"], metrics["sparsity"]
+    seeds = [args.seed + s for s in range(args.seeds)]
+    run.save_result("regularization", metrics, tables(metrics), seeds)
     run.save_figure(figures.curves_figure(networks, NAMES, summary), "regularization_curves")
     run.save_figure(figures.memorising_figure(networks, NAMES), "regularization_memorising")
     run.save_figure(figures.weights_figure(weights, zeros, strength), "regularization_weights")

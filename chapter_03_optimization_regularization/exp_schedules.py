@@ -39,7 +39,7 @@ from chapter_03_optimization_regularization import optimizers, schedulers
 from chapter_03_optimization_regularization.experiments.tables.schedules import (
     collect,
     key,
-    result_tables,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.tasks import (
     Task,
@@ -114,7 +114,7 @@ def noisy_copies(examples: tuple, copies: int, seed: int) -> tuple:
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
-def load_noisy(quick: bool) -> Task:
+def load_data(quick: bool) -> Task:
     """The digits with disturbed validation and test pictures; training ones are drawn anew."""
     task = load_task("digits")
     copies = 1 if quick else 4
@@ -149,7 +149,7 @@ def fresh(name: str, rate: float, seed: int) -> tuple[nn.Module, Any]:
     return model, OPTIMIZERS[name.split(",")[0]](model.parameters(), rate)
 
 
-def one_run(
+def train_one(
     task: Task, schedule: Any, rate: float, seed: int, epochs: int, optimizer_name: str = "SGD"
 ) -> dict[str, Any]:
     """Validation loss by epoch (E,), test accuracy (%), rate after each epoch; nan if it failed."""
@@ -171,7 +171,9 @@ def sweep(
 ) -> dict[str, Any]:
     """All rates x seeds of one schedule, and the rate whose final validation loss is least."""
     seeds = range(args.seed, args.seed + args.seeds)
-    runs = [[one_run(task, schedule, rate, s, args.epochs, name) for s in seeds] for rate in rates]
+    runs = [
+        [train_one(task, schedule, rate, s, args.epochs, name) for s in seeds] for rate in rates
+    ]
     val = np.array([[run["val"] for run in row] for row in runs])  # (rates, seeds, E)
     test = np.array([[run["test"] for run in row] for row in runs])  # (rates, seeds)
     worst = np.array([[run["worst"] for run in row] for row in runs])  # (rates, seeds)
@@ -221,7 +223,7 @@ def decayed_branches(
         down = schedulers.WSD(branch_optimizer, 0, decay * per_epoch, decay * per_epoch)
         history = train(branch, branch_optimizer, down, task, decay, seed + 100 * length + 50)
         peaks = (rates["cosine"], rates["cosine"] / 2)
-        whole = [one_run(task, SCHEDULES["cosine"], peak, seed, length) for peak in peaks]
+        whole = [train_one(task, SCHEDULES["cosine"], peak, seed, length) for peak in peaks]
         val = Batches(*task.val, batch_size=1024)
         result["stable"].append(evaluate(model, classification_loss(), val)["loss"])
         result["WSD"].append(history.epochs[-1]["val_loss"] if history else float("nan"))
@@ -246,7 +248,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     rates = RATES
     if args.quick:
         args.epochs, args.seeds, rates = 1, 1, RATES[2:6:2]
-    noisy, clean = load_noisy(args.quick), load_task("digits")
+    noisy, clean = load_data(args.quick), load_task("digits")
     sweeps = {
         name: sweep(noisy, SCHEDULES[name], rates, args)
         for name in cli.progress(SCHEDULES, "schedules")
@@ -255,10 +257,21 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     warm = warmup_sweeps(clean, args)
     best = {name: sweeps[name]["rates"][sweeps[name]["best"]] for name in ("WSD", "cosine")}
     several = branches(noisy, best, args)
-    per_epoch = len(train_batches(noisy, 0))
+    report(args, run, sweeps, control, warm, several, len(train_batches(noisy, 0)))
+
+
+def report(
+    args: argparse.Namespace,
+    run: Run,
+    sweeps: dict[str, dict],
+    control: dict[str, dict],
+    warm: dict[str, dict],
+    several: dict[str, Any],
+    per_epoch: int,
+) -> None:
     metrics = collect(sweeps, control, warm, several)
     seeds = [args.seed + s for s in range(args.seeds)]
-    run.save_result("schedules", metrics, result_tables(metrics, list(SCHEDULES)), seeds)
+    run.save_result("schedules", metrics, tables(metrics, list(SCHEDULES)), seeds)
     run.save_figure(
         figures.course_figure(sweeps, rate_courses(sweeps, args, per_epoch)), "schedules_compared"
     )

@@ -36,8 +36,8 @@ from torch import nn
 from chapter_03_optimization_regularization import optimizers
 from chapter_03_optimization_regularization.experiments.tables.lr_finder import (
     GRIDS,
-    result_table,
     summary,
+    tables,
 )
 from chapter_03_optimization_regularization.experiments.tasks import Task, load_task, small_cnn
 from chapter_03_optimization_regularization.figures.lr_finder import figure
@@ -238,8 +238,14 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         )  # (rates, seeds)
         for name in OPTIMIZERS
     }
+    report(run, tests, checks, seeds)
+
+
+def report(
+    run: Run, tests: dict[str, list[RangeTest]], checks: dict[str, np.ndarray], seeds: list[int]
+) -> None:
     metrics = summary(tests, checks)
-    run.save_result("lr_finder", metrics, {"main": result_table(metrics)}, seeds)
+    run.save_result("lr_finder", metrics, tables(metrics), seeds)
     run.save_figure(figure(tests, checks), "lr_finder")
     shown = {f"{name}: {key}": value for name, row in metrics.items() for key, value in row.items()}
     run.finish(shown, next_command="python chapter_03_optimization_regularization/exp_schedules.py")

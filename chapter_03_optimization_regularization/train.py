@@ -19,12 +19,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from chapter_03_optimization_regularization import optimizers, schedulers
-from chapter_03_optimization_regularization.experiments.tables.train import result_table
+from chapter_03_optimization_regularization.experiments.tables.train import tables
 from chapter_03_optimization_regularization.experiments.tasks import (
     Task,
     load_task,
@@ -42,6 +41,7 @@ from chapter_03_optimization_regularization.training import (
 from utils import cli
 from utils.checkpoint import evaluator, load_checkpoint, load_state
 from utils.model_summary import parameter_count
+from utils.results import named_mean_std
 from utils.run import Run
 
 OPTIMIZERS = {
@@ -105,7 +105,7 @@ def make_scheduler(name: str, optimizer: torch.optim.Optimizer, args: Any, steps
     return None
 
 
-def train_once(task: Task, seed: int, args: argparse.Namespace, run: Run, folder: Path):
+def train_one(task: Task, seed: int, args: argparse.Namespace, run: Run, folder: Path):
     """One training in `folder`; resumed if the folder has a last.pth. -> (model, history)."""
     torch.manual_seed(seed)
     architecture = architecture_of(args.model, task)
@@ -146,7 +146,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     rows, histories, first = [], [], None
     for seed in range(args.seed, args.seed + args.seeds):
         folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
-        model, history = train_once(task, seed, args, run, folder)
+        model, history = train_one(task, seed, args, run, folder)
         first = first or model
         histories.append(history)
         rows.append(
@@ -158,16 +158,16 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
                 "seconds": history.seconds,
             }
         )
-    publish(args, run, task, first, rows, histories)
+    report(args, run, task, first, rows, histories)
 
 
-def publish(args, run: Run, task: Task, model: nn.Module, rows: list, histories: list) -> None:
+def report(args, run: Run, task: Task, model: nn.Module, rows: list, histories: list) -> None:
     """Curves, the result, and the first seed's weights as a small file for later use."""
     metrics = {key: [row[key] for row in rows] for key in rows[0]}
-    metrics |= {f"{key}_mean": float(np.mean(metrics[key])) for key in ("val", "test", "seconds")}
-    metrics |= {f"{key}_std": float(np.std(metrics[key])) for key in ("val", "test", "seconds")}
+    for key in ("val", "test", "seconds"):
+        metrics |= named_mean_std(metrics[key], key)
     seeds = [args.seed + s for s in range(args.seeds)]
-    run.save_result(f"train_{task.name}", metrics, {"main": result_table(rows)}, seeds)
+    run.save_result(f"train_{task.name}", metrics, tables(rows), seeds)
     run.save_checkpoint(
         f"{task.name}_{args.model}.pth",
         model.cpu().state_dict(),

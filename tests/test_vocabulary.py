@@ -99,3 +99,22 @@ def test_checkpoints_of_classifiers_are_evaluated_by_one_helper():
     """The networks of chapter 2's mlp.py are no classifiers: they have an RMSE."""
     own = definitions()["evaluate_checkpoint"]
     assert own == ["chapter_02_nn_basics_mlp/mlp.py"]
+
+
+SPEAKS = ["chapter_03_optimization_regularization"]  # the chapters whose scripts speak it
+
+
+def functions(path: Path) -> set[str]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.name for node in body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("chapter", SPEAKS)
+def test_one_word_for_one_role_in_the_scripts(chapter):
+    """A file of tables offers them by `tables`, a script publishes in `report`."""
+    folder = ROOT / chapter
+    files = {p for p in folder.glob("experiments/**/*.py") if "tables" in (p.stem, p.parent.name)}
+    files = {p for p in files if p.name != "__init__.py"}
+    assert files and [p.name for p in files if "tables" not in functions(p)] == []
+    scripts = [p for p in folder.glob("*.py") if "run.save_result" in p.read_text("utf-8")]
+    assert scripts and [p.name for p in scripts if "report" not in functions(p)] == []

@@ -29,7 +29,7 @@ def task():
 @pytest.fixture(scope="module")
 def small(task):
     """160 noisy training pictures: ten steps an epoch."""
-    noisy = schedules.load_noisy(quick=True)
+    noisy = schedules.load_data(quick=True)
     part = tuple(tensor[:160] for tensor in noisy.train)
     return type(noisy)(noisy.name, noisy.classes, part, noisy.val, noisy.test)
 
@@ -144,7 +144,7 @@ def test_schedules_have_the_same_peak_and_budget(name):
 
 
 def test_noise_is_fixed_for_validation_and_new_for_training(small):
-    again = schedules.load_noisy(quick=True)
+    again = schedules.load_data(quick=True)
     torch.testing.assert_close(again.val[0], small.val[0], rtol=0, atol=0)
     batches = schedules.train_batches(small, seed=0)
     first, second = next(batches.epoch(0)), next(batches.epoch(1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.results import table
+from utils.results import named_mean_std, table
 
 TRAINS = 80.0  # validation accuracy in % from which a learning rate counts as one that trains
 CASES = {
@@ -31,10 +31,6 @@ WAYS = {
 }
 
 
-def summary(values: Any) -> dict[str, float]:
-    return {"mean": float(np.mean(values)), "std": float(np.std(values))}
-
-
 def collect(
     scores: dict[str, np.ndarray],
     rates: Sequence[float],
@@ -54,10 +50,10 @@ def collect(
             "best_rate": best[kind],
             "validation": validation,
             "trained_rates": int((validation >= TRAINS).sum()),
-            "test": summary(values[chosen, :, 1]),
+            "test": named_mean_std(values[chosen, :, 1]),
         }
     metrics["batches"] = {
-        kind: {f"b{size}": summary(v) for size, v in zip(batches, values, strict=True)}
+        kind: {f"b{size}": named_mean_std(v) for size, v in zip(batches, values, strict=True)}
         for kind, values in sizes.items()
     }
     metrics["activations"] = {
@@ -65,9 +61,11 @@ def collect(
         for kind, values in layers.items()
     }
     metrics["evaluation"] = {
-        case: {way: summary([w[case][way] for w in wrong]) for way in WAYS} for case in CASES
+        case: {way: named_mean_std([w[case][way] for w in wrong]) for way in WAYS} for case in CASES
     }
-    metrics["forgotten"] = {key: summary([w["forgotten"][key] for w in wrong]) for key in FORGOTTEN}
+    metrics["forgotten"] = {
+        key: named_mean_std(w["forgotten"][key] for w in wrong) for key in FORGOTTEN
+    }
     return metrics
 
 
@@ -85,7 +83,7 @@ def cell(value: dict[str, float]) -> tuple[float, float]:
     return value["mean"], value["std"]
 
 
-def result_tables(metrics: dict[str, Any]) -> dict[str, Any]:
+def tables(metrics: dict[str, Any]) -> dict[str, Any]:
     return {
         "main": main_table(metrics),
         "activations": activations_table(metrics),

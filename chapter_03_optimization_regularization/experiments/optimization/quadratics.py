@@ -35,6 +35,7 @@ from chapter_03_optimization_regularization.experiments.optimization.surfaces im
 )
 from chapter_03_optimization_regularization.optimizers import SGD
 from utils.progress import progress
+from utils.results import named_mean_std
 from utils.seed import generator
 
 TOLERANCE = 1e-6  # of the distance, against the condition number
@@ -199,6 +200,6 @@ def run_rotation(seeds: list[int], steps: int) -> dict[str, dict[str, dict[str, 
             best = int(settled.mean(axis=1).argmin())
             edge = best in (0, len(rates) - 1)
             results[name][kind] = {"lr": rates[best], "at_edge": edge, "steps": settled[best]}
-            with np.errstate(invalid="ignore"):  # a seed that never settles: inf, and no spread
-                results[name][kind] |= {"mean": settled[best].mean(), "std": settled[best].std()}
+            # A seed that never settles: inf, and no spread.
+            results[name][kind] |= named_mean_std(settled[best])
     return results

@@ -13,9 +13,20 @@ from chapter_03_optimization_regularization.experiments.optimization import (
 )
 from chapter_03_optimization_regularization.experiments.optimization.choices import VECTOR_NAMES
 from chapter_03_optimization_regularization.experiments.optimization.quadratics import TOLERANCE
-from utils.results import table
+from utils.results import named_mean_std, table
 
 TARGET_LOSS = 0.1
+
+
+def tables(metrics: dict[str, Any], limit: int) -> dict[str, Any]:
+    """`limit`: steps after which a run on the rotated quadratic was stopped."""
+    networks_by_name = metrics["networks"].items()
+    return {
+        **{n.lower(): network_table(m["optimizers"], n == "CNN") for n, m in networks_by_name},
+        "surfaces": surface_table(metrics["surfaces"]),
+        "condition": condition_table(metrics["condition"]),
+        "rotation": rotation_table(metrics["rotation"], limit),
+    }
 
 
 def surface_metrics(paths: dict[str, dict[str, surfaces.Path]]) -> dict[str, Any]:
@@ -56,7 +67,7 @@ def condition_metrics(counts: dict, rates: dict) -> dict[str, Any]:
     for name, by_kappa in counts.items():
         rows = metrics[name.replace(" ", "_")] = {}
         for kappa, steps in by_kappa.items():
-            row = {"steps": steps, "mean": np.mean(steps), "std": np.std(steps)}
+            row = {"steps": steps} | named_mean_std(steps)
             if name in rates:
                 row["rate"] = rates[name][kappa]
                 row["theory_rate"] = quadratics.theoretical_rate(name, kappa)
@@ -112,14 +123,13 @@ def network_metrics(outcomes: dict[str, networks.Outcome], window: int) -> dict[
             "curve": outcome.curve,
             "seeds_finished": len(outcome.losses),
             "steps": steps,
-            "steps_mean": np.mean(steps),  # nan, shown as a dash, if a seed never gets there
-            "steps_std": np.std(steps),
+            **named_mean_std(steps, "steps"),  # nan, shown as a dash, if a seed never gets there
             "ms": outcome.milliseconds,
             "seconds_to_target": np.mean(steps) * outcome.milliseconds / 1000,
             "bytes": outcome.bytes_per_parameter,
         }
         for split, values in outcome.final.items():
-            row |= {split: values, f"{split}_mean": np.mean(values), f"{split}_std": np.std(values)}
+            row |= {split: values} | named_mean_std(values, split)
         metrics[name] = row
     return metrics
 

@@ -10,7 +10,7 @@ from chapter_03_optimization_regularization.experiments.regularization.training 
     CURVES,
     Trained,
 )
-from utils.results import table
+from utils.results import named_mean_std, table
 
 NAMES = {
     "none": ("none", "无"),
@@ -37,12 +37,19 @@ def collect(results: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, f
         values["clean_gap"] = values["clean_part"] - values["test"]
         summary[name] = {}
         for key, v in values.items():
-            summary[name] |= {f"{key}_mean": float(v.mean()), f"{key}_std": float(v.std())}
+            summary[name] |= named_mean_std(v, key)
     base = np.array([row["test"] for row in results["none"]])
     for name, rows in results.items():  # the same examples for each seed, so compare in pairs
         gain = np.array([row["test"] for row in rows]) - base
-        summary[name] |= {"gain_mean": float(gain.mean()), "gain_std": float(gain.std())}
+        summary[name] |= named_mean_std(gain, "gain")
     return summary
+
+
+def tables(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "main": main_table(metrics["methods"], metrics["tried"]),
+        "sparsity": sparsity_table(metrics["sparsity"]),
+    }
 
 
 def main_table(summary: dict[str, dict[str, float]], tried: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.results import table
+from utils.results import mean_std, table
 
 
 def noise_summary(noise: list[list[tuple[float, float]]]) -> dict[str, Any]:
@@ -16,6 +16,11 @@ def noise_summary(noise: list[list[tuple[float, float]]]) -> dict[str, Any]:
     every = [scale for points in noise for _, scale in points]
     mean = float(np.exp(np.mean(np.log(every))))
     return {"start": start, "target": target, "mean": mean, "courses": noise}
+
+
+def tables(results: dict[str, dict]) -> dict[str, Any]:
+    """A table an optimiser."""
+    return {name.lower(): steps_table(r) for name, r in results.items()}
 
 
 def steps_table(r: dict) -> dict[str, Any]:
@@ -29,7 +34,5 @@ def steps_table(r: dict) -> dict[str, Any]:
     for i, size in enumerate(r["sizes"]):
         steps = r["steps"][:, i]
         thousands = steps * size / 1000
-        rows.append(
-            [size, r["rates"][i], (steps.mean(), steps.std()), (thousands.mean(), thousands.std())]
-        )
+        rows.append([size, r["rates"][i], mean_std(steps), mean_std(thousands)])
     return table(columns, rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.results import table
+from utils.results import named_mean_std, table
 
 
 def series(metrics: dict[str, Any], share: str, ridge: str, key: str) -> np.ndarray:
@@ -31,7 +31,7 @@ def summary(metrics: dict[str, Any]) -> dict[str, Any]:
         }  # fmt: skip
         row: dict[str, float] = {"narrow_ratio": float(ratios[narrow])}
         for name, values in places.items():
-            row |= {f"{name}_mean": float(values.mean()), f"{name}_std": float(values.std())}
+            row |= named_mean_std(values, name)
         row["ridge_largest_rise"] = float(np.diff(ridge.mean(axis=1)).max())
         heavy = metrics["rows"][int(np.flatnonzero(ratios == 0.85)[0])][share]["none"]
         row |= {"spike_variance": heavy["variance"], "spike_largest_draw": heavy["largest_draw"]}
@@ -43,6 +43,10 @@ def summary(metrics: dict[str, Any]) -> dict[str, Any]:
             row |= {f"peak_{part}": float(values[peak]), f"widest_{part}": float(values[-1])}
         result[share] = row
     return result
+
+
+def tables(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {"main": error_table(metrics), "parts": parts_table(metrics)}
 
 
 def error_table(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.results import table
+from utils.results import named_mean_std, table
 
 # name -> (normalisation, training mode while looking, English title, Chinese title)
 VIEWS = {
@@ -14,19 +14,9 @@ VIEWS = {
     "batch": ("batch", True, "BatchNorm, batch statistics", "BatchNorm，批统计量"),
     "running": ("batch", False, "BatchNorm, running statistics", "BatchNorm，滑动统计量"),
 }
-
-
 RADII = np.linspace(0, 1, 9)
-
-
 RADIUS = 0.5  # the radius of the table; one of RADII
-
-
 FACTOR = 5.0  # of `rescaled`
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    return {"mean": float(np.mean(values)), "std": float(np.std(values))}
 
 
 def collect(results: list[dict]) -> dict[str, Any]:
@@ -34,14 +24,14 @@ def collect(results: list[dict]) -> dict[str, Any]:
     keys += ("rescaled_rise_at_radius", "rescaled_sharpness")
     metrics: dict[str, Any] = {"radius": RADIUS, "factor": FACTOR, "radii": RADII}
     for view in VIEWS:
-        metrics[view] = {key: summary([r[view][key] for r in results]) for key in keys}
+        metrics[view] = {key: named_mean_std(r[view][key] for r in results) for key in keys}
         metrics[view]["rise"] = np.mean([r[view]["rise"] for r in results], axis=0)
     for key in ("rise_at_radius", "sharpness"):
         metrics[f"{key}_ratio"] = metrics["none"][key]["mean"] / metrics["batch"][key]["mean"]
     return metrics
 
 
-def result_table(metrics: dict[str, Any]) -> dict[str, Any]:
+def tables(metrics: dict[str, Any]) -> dict[str, Any]:
     columns = [
         ("Network and view", "网络与视角", "s"),
         ("Test accuracy (%)", "测试准确率（%）", ".1f"),
@@ -57,4 +47,4 @@ def result_table(metrics: dict[str, Any]) -> dict[str, Any]:
     for view, (*_, english, chinese) in VIEWS.items():
         cells = [(metrics[view][key]["mean"], metrics[view][key]["std"]) for key in keys]
         rows.append([{"en": english, "zh": chinese}, *cells])
-    return table(columns, rows)
+    return {"main": table(columns, rows)}

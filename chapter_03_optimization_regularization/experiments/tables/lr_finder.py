@@ -35,7 +35,7 @@ def summary(tests: dict[str, Sequence[Any]], checks: dict[str, np.ndarray]) -> d
     return metrics
 
 
-def result_table(metrics: Mapping[str, dict[str, float]]) -> dict[str, Any]:
+def tables(metrics: Mapping[str, dict[str, float]]) -> dict[str, Any]:
     columns = [
         ("Optimiser", "优化器", "s"),
         ("Steepest descent", "最陡下降处", ".2g"),
@@ -43,4 +43,5 @@ def result_table(metrics: Mapping[str, dict[str, float]]) -> dict[str, Any]:
         ("Best of the grid", "网格最优", ".2g"),
     ]
     keys = ("steepest", "tenth_of_minimum", "best_rate")
-    return table(columns, [[name, *(row[key] for key in keys)] for name, row in metrics.items()])
+    rows = [[name, *(row[key] for key in keys)] for name, row in metrics.items()]
+    return {"main": table(columns, rows)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from utils.results import table
+from utils.results import named_mean_std, table
 
 
 def key(name: str) -> str:
@@ -16,11 +16,8 @@ def key(name: str) -> str:
 def at_best(result: dict[str, Any]) -> dict[str, float]:
     """Final validation loss and test accuracy at the chosen rate, mean and spread over seeds."""
     val, test = result["val"][result["best"], :, -1], result["test"][result["best"]]
-    return {
-        "rate": result["rates"][result["best"]],
-        "val_mean": val.mean(), "val_std": val.std(),
-        "test_mean": test.mean(), "test_std": test.std(),
-    }  # fmt: skip
+    rate = result["rates"][result["best"]]
+    return {"rate": rate} | named_mean_std(val, "val") | named_mean_std(test, "test")
 
 
 def collect(sweeps: dict, control: dict, warm: dict, several: dict) -> dict[str, Any]:
@@ -46,7 +43,7 @@ def collect(sweeps: dict, control: dict, warm: dict, several: dict) -> dict[str,
     return metrics
 
 
-def result_tables(metrics: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def tables(metrics: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     columns = [
         ("Schedule", "学习率调度", "s"),
         ("Best peak rate", "最佳峰值学习率", ".3g"),
