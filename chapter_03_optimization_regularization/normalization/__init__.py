@@ -2,7 +2,8 @@
 
 Read in this order:
 
-    functions.py   mean, variance, x^, and the gradient derived by hand
+    functions.py   mean, variance, x^: batch_norm and layer_norm in a few lines, then the same
+                   with the gradient derived by hand (NormalizeFunction), which the layers use
     batch.py       BatchNorm and InstanceNorm, with the running statistics for evaluation
     layers.py      LayerNorm, GroupNorm, RMSNorm, and `make_norm`, which chooses one by name
     weights.py     weight and spectral normalisation: of the weights in place of the activations

@@ -118,15 +118,17 @@ class NormalizeFunction(torch.autograd.Function):
     running statistics; no gradient goes through them. centred=False is RMSNorm, with a mean of 0.
     """
 
-    generate_vmap_rule = True  # for torch.func: per-example gradients, Jacobians
+    # For torch.func: per-example gradients, Jacobians. A map over weights must go over x as well,
+    # because y takes x's memory. Forward-mode derivatives: layer_norm and its like have them.
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(
         x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dims: Dims, centred: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         full = wide(x)
-        mean, var = moments(full, dims, centred)
-        y = (full - mean).mul_(torch.rsqrt(var + eps))  # x^, and from here on in its place
+        mean, var = moments(full, dims, centred)  # (1, C, 1, 1) or (*, 1), as S is chosen
+        y = (full - mean).mul_(torch.rsqrt(var + eps))  # x^ (x's shape); y is made in its memory
         if weight is not None:
             y.mul_(weight)
         if bias is not None:
@@ -149,17 +151,17 @@ class NormalizeFunction(torch.autograd.Function):
             # x. The saved ones are plain numbers to autograd, so they are computed again.
             mean, var = moments(full, ctx.dims, ctx.centred)
         rstd = torch.rsqrt(var + ctx.eps)
-        x_hat = (full - mean).mul_(rstd)
+        x_hat = (full - mean).mul_(rstd)  # all below have x's shape, but for sums and means
         grad_x = grad_weight = grad_bias = None
-        product = g * x_hat
+        product = g * x_hat  # summed twice: over what shares w, and (times w) over S
         if ctx.needs_input_grad[1]:
             grad_weight = product.sum_to_size(weight.shape).to(weight.dtype)
         if ctx.needs_input_grad[0]:
             if weight is not None:
                 product.mul_(weight)  # h x^
-            along = product.mean(ctx.dims, keepdim=True)
-            del product  # its memory serves for h
-            h = g.clone() if weight is None else g * weight
+            along = product.mean(ctx.dims, keepdim=True)  # one number for each S, as mean and var
+            del product  # h takes its memory
+            h = g.clone() if weight is None else g * weight  # g itself is not ours to change
             grad_x = normalized_backward(h, along, x_hat, rstd, ctx.dims, ctx.centred).to(x.dtype)
         if ctx.needs_input_grad[2]:
             grad_bias = g.sum_to_size(bias.shape).to(bias.dtype)

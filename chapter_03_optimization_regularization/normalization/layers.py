@@ -12,7 +12,8 @@ let the network choose a new scale w and shift b. For an input (B, C, H, W) the 
 Only BatchNorm mixes examples, so only it needs other statistics for evaluation.
 
 Every class is a drop-in for its namesake in `torch.nn`: same arguments, same parameter and buffer
-names. Written with means and rsqrt, never with F.batch_norm and the like.
+names. They choose S and give it as `dims` to functions.py, where the arithmetic stands: means and
+rsqrt, never F.layer_norm and the like.
 
     from chapter_03_optimization_regularization.normalization import BatchNorm2d, make_norm
 
@@ -40,7 +41,6 @@ from chapter_03_optimization_regularization.normalization.functions import (
     layer_norm_by_hand,
     per_channel,
     rms_norm_by_hand,
-    wide,
 )
 
 
@@ -154,7 +154,8 @@ class RMSNorm(Norm):
         return self._scale(x, self.weight, last_dims(x, self.normalized_shape))
 
     def _scale(self, x: Tensor, weight: Tensor | None, dims: Dims) -> Tensor:
-        eps = torch.finfo(wide(x[:0]).dtype).eps if self.eps is None else self.eps
+        computed_in = torch.promote_types(x.dtype, torch.float32)
+        eps = torch.finfo(computed_in).eps if self.eps is None else self.eps
         return rms_norm_by_hand(x, weight, eps, dims)
 
     def extra_repr(self) -> str:

@@ -33,9 +33,7 @@ class WeightNorm(nn.Module):
 
     def __init__(self, dim: int | None = 0) -> None:
         super().__init__()
-        self.dim = (
-            None if dim == -1 else dim
-        )  # torch's convention: -1 is no dimension, not the last
+        self.dim = None if dim == -1 else dim  # torch's convention: -1 is none, not the last
 
     def _length(self, v: Tensor) -> Tensor:
         """(K, ...) -> (K, 1, ...) for dim 0; () for None."""
