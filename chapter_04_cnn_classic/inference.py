@@ -34,8 +34,9 @@ from chapter_04_cnn_classic.classifier import Classifier, load_classifier
 from chapter_04_cnn_classic.predictions import (
     Prediction,
     fits_table,
-    mean_sureness,
+    in_short,
     result_table,
+    summary,
     truth_of,
 )
 from chapter_04_cnn_classic.read_image import (
@@ -244,33 +245,15 @@ def report(
     skipped: list[str],
 ) -> dict[str, Any]:
     """All predictions as JSON and the table; returns how many of the named ones were right."""
-    named = [p for p in predictions if p.truth is not None]
-    right = [p for p in named if p.right]
-    metrics = {
-        "model": classifier.name,
-        "dataset": classifier.dataset,
-        "classes": list(classifier.classes),
-        "test_accuracy_percent": classifier.test_accuracy_percent,
-        "chance": 100 / len(classifier.classes),
-        "classified": len(predictions),
-        "named": len(named),
-        "right": len(right),
-        "sureness_right": mean_sureness(right),
-        "sureness_wrong": mean_sureness([p for p in named if not p.right]),
-        "occlusion_passes": effort(args)[0] ** 2,
-        "smooth_samples": effort(args)[1],
-        "pictures": [p.as_dict() for p in predictions],
-        "skipped": skipped,
-    }
+    metrics = summary(classifier, predictions, skipped)
+    metrics["chance"] = 100 / len(classifier.classes)
+    metrics["occlusion_passes"], metrics["smooth_samples"] = effort(args)[0] ** 2, effort(args)[1]
     tables = {"main": result_table(predictions)}
-    if known := [p for p in named if p.pixels is not None]:
+    if known := [p for p in predictions if p.truth is not None and p.pixels is not None]:
         metrics["fits"] = compare_fits(known, classifier, args.invert)
         tables["fits"] = fits_table(metrics["fits"], len(known))
     run.save_result("inference", metrics, tables)
-    shown = {"classified": len(predictions)} | ({"left out": len(skipped)} if skipped else {})
-    if named:
-        shown["right, of the files named after a class"] = f"{len(right)} of {len(named)}"
-    return shown
+    return in_short(metrics)
 
 
 def compare_fits(

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from chapter_04_cnn_classic.classifier import Classifier
 from chapter_04_cnn_classic.read_image import Picture, shown_name
 from utils.results import table
 
@@ -83,6 +84,36 @@ def mean_sureness(predictions: list[Prediction]) -> float | None:
     if not predictions:
         return None
     return 100 * sum(p.top[0][1] for p in predictions) / len(predictions)
+
+
+def summary(
+    classifier: Classifier, predictions: list[Prediction], skipped: list[str]
+) -> dict[str, Any]:
+    """What is published: the network, how often it was right where a name tells, every answer."""
+    named = [p for p in predictions if p.truth is not None]
+    return {
+        "model": classifier.name,
+        "dataset": classifier.dataset,
+        "classes": list(classifier.classes),
+        "test_accuracy_percent": classifier.test_accuracy_percent,
+        "classified": len(predictions),
+        "named": len(named),
+        "right": sum(p.right for p in named),
+        "sureness_right": mean_sureness([p for p in named if p.right]),
+        "sureness_wrong": mean_sureness([p for p in named if not p.right]),
+        "pictures": [p.as_dict() for p in predictions],
+        "skipped": skipped,
+    }
+
+
+def in_short(found: dict[str, Any]) -> dict[str, Any]:
+    """Of a `summary`, what is printed at the end."""
+    shown: dict[str, Any] = {"classified": found["classified"]}
+    if found["skipped"]:
+        shown["left out"] = len(found["skipped"])
+    if found["named"]:
+        shown["right, of the files named after a class"] = f"{found['right']} of {found['named']}"
+    return shown
 
 
 def result_table(predictions: list[Prediction]) -> dict[str, Any]:

@@ -185,7 +185,11 @@ def predict(
     return torch.cat(rows)  # (N, classes)
 
 
+def share_right(logits: Tensor, labels: Tensor) -> float:
+    """Accuracy of logits (N, K) for labels (N,), both on the CPU."""
+    return (logits.argmax(dim=1) == labels).float().mean().item()
+
+
 def accuracy(model: nn.Module, task: ImageTask, split: str = "test", **options: Any) -> float:
     """Share of correct predictions; options as for `predict`."""
-    labels = getattr(task, split)[1].cpu()
-    return (predict(model, task, split, **options).argmax(dim=1) == labels).float().mean().item()
+    return share_right(predict(model, task, split, **options), getattr(task, split)[1].cpu())

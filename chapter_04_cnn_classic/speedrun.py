@@ -33,10 +33,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from chapter_04_cnn_classic.image_tasks import ImageTask, facts_of, load_task
+from chapter_04_cnn_classic.recipe import share_right
 from chapter_04_cnn_classic.speedrun_network import SpeedNet
 from chapter_04_cnn_classic.speedrun_training import (
     Settings,
-    accuracy,
     check_settings,
     predict,
     train,
@@ -101,7 +101,7 @@ def race(
     for views in VIEWS:
         began = time.perf_counter()
         logits = predict(model, task, split, views, precision)
-        result[f"accuracy_{views}_percent"] = 100 * accuracy(logits, getattr(task, split)[1])
+        result[f"accuracy_{views}_percent"] = 100 * share_right(logits, getattr(task, split)[1])
         result[f"seconds_test_{views}"] = time.perf_counter() - began
     result["seconds"] = result["seconds_training"] + result[f"seconds_test_{VIEWS[-1]}"]
     path, facts = weights_of(settings, seed, run), {"architecture": {"model": "speedrun"}}
@@ -292,7 +292,7 @@ def load_speednet(path: Path) -> tuple[SpeedNet, dict[str, Any]]:
 
 def test_accuracy(model: SpeedNet, task: ImageTask) -> float:
     """With all views."""
-    return accuracy(predict(model, task, "test", VIEWS[-1], "fp32"), task.test[1])
+    return share_right(predict(model, task, "test", VIEWS[-1], "fp32"), task.test[1])
 
 
 evaluate_checkpoint = evaluator(load_speednet, load_task, test_accuracy)

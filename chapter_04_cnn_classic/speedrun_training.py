@@ -213,7 +213,3 @@ def views_of(x: Tensor, count: int) -> Iterator[tuple[float, Tensor]]:
         weight = (0.5 if (down, right) == (0, 0) else 0.25) if count == 6 else 1.0
         for mirror in mirrors:
             yield weight, moved.flip(3) if mirror else moved
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    return (logits.argmax(dim=1) == labels).float().mean().item()

@@ -181,13 +181,12 @@ def build_network(architecture: dict[str, Any]) -> torch.nn.Module:
 
 def judge(history: History, logits: Tensor, task: ImageTask) -> dict[str, float]:
     """What is reported of one training: accuracies in per cent, and its time."""
-    labels = task.test[1].cpu()
     return {
         "epochs": len(history.epochs),
         "best_epoch": history.best["epoch"],
         "train": 100 * history.best["train_accuracy"],
         "val": 100 * history.best["val_accuracy"],
-        "test": 100 * (logits.argmax(dim=1) == labels).float().mean().item(),
+        "test": 100 * recipes.share_right(logits, task.test[1].cpu()),
         "seconds": history.seconds,
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chapter_03_optimization_regularization.figures.train import draw_history
 from chapter_03_optimization_regularization.training import History
 from chapter_04_cnn_classic.image_tasks import ImageTask
 from utils import plotting
@@ -31,17 +32,10 @@ def recall(counts: np.ndarray) -> list[float]:
 def curves(histories: Sequence[History], title: str) -> Any:
     """Loss and accuracy by epoch, mean and range over the runs."""
     figure, axes = plotting.subplots(1, 2, width=9.0, height=3.4)
-    count = min(len(history.epochs) for history in histories)
-    epochs = range(1, count + 1)
-    for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
-        for part, color in (("train", plotting.COLORS[0]), ("val", plotting.COLORS[1])):
-            runs = [[scale * row[f"{part}_{key}"] for row in h.epochs[:count]] for h in histories]
-            plotting.band(ax, epochs, np.array(runs), part, color=color)
-        ax.set(xlabel="epoch", title=title)
+    draw_history(axes, histories)
+    for ax in axes:
+        ax.set(title=title)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend(fontsize=8)
-    axes[0].set_ylabel("cross-entropy (nats)")
-    axes[1].set_ylabel("accuracy (%)")
     return figure
 
 

@@ -22,7 +22,7 @@ import torch
 
 from chapter_04_cnn_classic.classifier import Classifier
 from chapter_04_cnn_classic.inference import limits, predict_one
-from chapter_04_cnn_classic.predictions import Prediction, mean_sureness, result_table
+from chapter_04_cnn_classic.predictions import Prediction, in_short, result_table, summary
 from chapter_04_cnn_classic.read_image import FITS, UnreadablePicture, list_files
 from chapter_05_resnet_modern_cnn.src import cam_figures, cam_methods
 from chapter_05_resnet_modern_cnn.src import classifier as shipped
@@ -91,31 +91,16 @@ def report(
     skipped: list[str],
 ) -> None:
     """The JSON, the picture of all answers with their maps, and how many names were met."""
-    named = [p for p in predictions if p.truth is not None]
-    right = [p for p in named if p.right]
-    metrics = {
-        "model": classifier.name,
-        "dataset": classifier.dataset,
-        "classes": list(classifier.classes),
-        "test_accuracy_percent": classifier.test_accuracy_percent,
-        "classified": len(predictions),
-        "named": len(named),
-        "right": len(right),
-        "sureness_right": mean_sureness(right),
-        "sureness_wrong": mean_sureness([p for p in named if not p.right]),
-        "pictures": [p.as_dict() for p in predictions],
-        "skipped": skipped,
-    }
+    metrics = summary(classifier, predictions, skipped)
     run.save_result("inference", metrics, {"main": result_table(predictions)})
     drawn = [p for p in predictions if p.pixels is not None]
     if drawn:
         heats = [heat_of(prediction, classifier) for prediction in drawn]
         title = f"{classifier.name} on {classifier.dataset}"
         run.save_figure(cam_figures.answers(drawn, heats, title), "inference")
-    shown = {"classified": len(predictions)} | ({"left out": len(skipped)} if skipped else {})
-    if named:
-        shown["right, of the files named after a class"] = f"{len(right)} of {len(named)}"
-    run.finish(shown, f"python {shipped.CHAPTER}/src/cam.py --image_path YOUR_PHOTO.jpg")
+    run.finish(
+        in_short(metrics), f"python {shipped.CHAPTER}/src/cam.py --image_path YOUR_PHOTO.jpg"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
