@@ -12,7 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from utils.checkpoint import CheckpointError, load_checkpoint, load_state, save_checkpoint
+from utils.checkpoint import (
+    CheckpointError,
+    evaluator,
+    load_checkpoint,
+    load_state,
+    save_checkpoint,
+)
 
 FACTS = {"architecture": {"width": 3}, "dataset": "digits", "metrics": {"accuracy": 0.5}}
 
@@ -257,3 +263,22 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     with pytest.raises(CheckpointError, match="cannot be read: Permission denied") as caught:
         load_checkpoint(path)
     assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "found"),
+    [
+        ({"test_accuracy": 0.5, "val_accuracy": 0.5}, {"test_accuracy": 0.75}),
+        ({"test_accuracy_percent": 50.0}, {"test_accuracy_percent": 75.0}),
+        ({"rmse": 0.1}, {}),  # `course verify` says that there was no number
+    ],
+)
+def test_a_checkpoint_is_evaluated_in_the_unit_of_its_own_metrics(metrics, found):
+    asked = []
+    evaluate = evaluator(
+        lambda path: (f"the network of {path}", {"dataset": "digits", "metrics": metrics}),
+        lambda name, data_dir: (name, data_dir),
+        lambda model, data: asked.append((model, data)) or 0.75,
+    )
+    assert evaluate("a.pth", "data") == found
+    assert asked == [("the network of a.pth", ("digits", "data"))]
