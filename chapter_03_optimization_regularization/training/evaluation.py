@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # the losses that chapter 2 built, in their fast form
 
 from chapter_03_optimization_regularization.training.batches import Batches, no_batches
+from chapter_03_optimization_regularization.training.state import same_random_state
 from utils.errors import UserError
 from utils.modes import evaluating
 
@@ -102,6 +103,29 @@ def evaluate_on(
             loss, metrics = loss_fn(model, to_device(batch, accelerator.device))
             means.add(rows_in(batch), float(loss), metrics)
     return means.result(accelerator, prefix)
+
+
+def check_monitor(
+    monitor: str,
+    metrics: Metrics,
+    model: nn.Module,
+    loss_fn: LossFunction,
+    val: Any,
+    accelerator: Accelerator,
+) -> None:
+    """ValueError, before the first update, for a value to monitor that nobody measures.
+
+    monitor: "train_" or "val_" and the name. metrics: of the first training batch; the first one of
+    `val` is looked at, too, unless that would use it up.
+    """
+    name = monitor.partition("_")[2]
+    if val is not None and name != "loss" and not isinstance(val, Iterator):
+        with same_random_state(), evaluating(model), torch.no_grad():
+            for batch in epoch_of(val, 0, 0, accelerator, even=False):
+                metrics = loss_fn(model, to_device(batch, accelerator.device))[1]
+                break
+    if name not in ("loss", *metrics):
+        raise ValueError(f"monitor must be one of {', '.join(['loss', *metrics])}, not {name!r}")
 
 
 def make_accelerator(device: torch.device, precision: str) -> Accelerator:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,25 +24,32 @@ from torch import Tensor
 from utils.checkpoint import CheckpointError
 from utils.file_io_util import plain
 
-if TYPE_CHECKING:
-    from chapter_03_optimization_regularization.training.loop import _Loop
-
 NO_RULES = {"foreach", "fused", "capturable", "differentiable"}  # how the same numbers are made
 
 
-def fingerprint(loop: _Loop) -> dict[str, Any]:
+def fingerprint(
+    *,
+    train: Any,
+    val: Any,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    ema: Any,
+    accumulate: int,
+    monitor: str,
+    mode: str,
+    facts: dict[str, Any],
+) -> dict[str, Any]:
     """The rules of a training by name, before its first step; plain values."""
-    facts = {"architecture": {}, "dataset": "unknown", **loop.facts}
     rules = {key: facts[key] for key in ("dataset", "architecture")}
-    rules |= data_rules(loop.train)
-    rules |= {f"val.{key}": value for key, value in content_rules(loop.val).items()}
-    parts = {"optimizer": loop.optimizer, "scheduler": loop.scheduler, "ema": loop.ema}
-    rules |= {"batches": len(loop.train), "accumulate": loop.accumulate}
+    rules |= data_rules(train)
+    rules |= {f"val.{key}": value for key, value in content_rules(val).items()}
+    rules |= {"batches": len(train), "accumulate": accumulate}
+    parts = {"optimizer": optimizer, "scheduler": scheduler, "ema": ema}
     rules |= {key: type(part).__name__ for key, part in parts.items()}
-    rules |= {"ema.decay": getattr(loop.ema, "decay", None)}
-    if not (loop.optimizer.state or getattr(loop.scheduler, "last_epoch", 0)):
-        rules |= option_rules(loop.optimizer, loop.scheduler)
-    rules |= {"monitor": loop.monitor, "mode": loop.mode}
+    rules |= {"ema.decay": getattr(ema, "decay", None)}
+    if not (optimizer.state or getattr(scheduler, "last_epoch", 0)):
+        rules |= option_rules(optimizer, scheduler)
+    rules |= {"monitor": monitor, "mode": mode}
     return plain({key: value for key, value in rules.items() if is_plain(value)})
 
 
@@ -88,27 +95,28 @@ def is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str, Tensor))
 
 
-def check(saved: dict[str, Any], loop: _Loop, path: Path) -> None:
+def check(saved: dict[str, Any], here: dict[str, Any], epochs: int, path: Path) -> None:
     """CheckpointError names the first rule that differs, and the way out.
 
-    saved: the "training" part of last.pth. What an older file does not say is not compared.
+    saved: the "training" part of last.pth; what an older file does not say is not compared.
+    here: the fingerprint of this run. epochs: how many it is to have.
     """
-    here, planned = loop.fingerprint, saved.get("planned_epochs", loop.epochs)
+    planned = saved.get("planned_epochs", epochs)
     for name, value in saved["fingerprint"].items():
         if name not in here or here[name] == value:
             continue
-        if name.startswith("scheduler.") and planned != loop.epochs:
+        if name.startswith("scheduler.") and planned != epochs:
             raise CheckpointError(
                 f"{path}: its {here['scheduler']} is laid out over epochs = {planned}, not "
-                f"{loop.epochs}, and cannot be changed on the way ({name} = {value}, not "
+                f"{epochs}, and cannot be changed on the way ({name} = {value}, not "
                 f"{here[name]}); keep --epochs {planned}, or start a new run."
             )
         raise CheckpointError(
             f"{path} was made with {name} = {value}, not {here[name]}; go on with the same, or "
             "start a new run."
         )
-    if (saved["epoch"], saved["batch"]) > (loop.epochs, 0):
+    if (saved["epoch"], saved["batch"]) > (epochs, 0):
         raise CheckpointError(
             f"{path} has come to epoch {saved['epoch'] + (saved['batch'] > 0)}, further than "
-            f"epochs = {loop.epochs}; ask for more with --epochs, or start a new run."
+            f"epochs = {epochs}; ask for more with --epochs, or start a new run."
         )

@@ -8,10 +8,10 @@ What you learn: around five lines of gradient descent stands what makes a long r
         clip_grad_norm_(...)                 # optional
         optimizer.step(); scheduler.step(); optimizer.zero_grad(); ema.update(model)
 
-validation after each epoch, early stopping, `best.pth` and `last.pth`, resume to the same bits, a
-stop that names the step when the loss is no number, Ctrl-C without losing the run. Processors,
-16-bit precision and several processes come from Hugging Face Accelerate. versions.py lets this loop
-grow from the five lines; evaluation.py has the loss and the means, state.py what a resume needs.
+validation after each epoch, early stopping, `best.pth` and `last.pth`, resume to the same bits
+(what it needs: `_Loop.state_dict`), a stop that names the step when the loss is no number, Ctrl-C
+without losing the run. Processors, 16-bit precision and several processes come from Hugging Face
+Accelerate. versions.py lets this loop grow from the five lines.
 
     history = fit(model, classification_loss(), Adam(model.parameters()), Batches(x, y,
                   batch_size=64, shuffle=True), epochs=10, val=Batches(*val, batch_size=1024))
@@ -23,7 +23,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from chapter_03_optimization_regularization.training.evaluation import (
     LossFunction,
     Means,
     Metrics,
+    check_monitor,
     epoch_of,
     evaluate_on,
     grouped,
@@ -47,54 +48,16 @@ from chapter_03_optimization_regularization.training.evaluation import (
     rows_in,
     to_device,
 )
-from chapter_03_optimization_regularization.training.fingerprint import fingerprint
-from chapter_03_optimization_regularization.training.state import StopRequest, TrainingError
-from utils.errors import UserError
-from utils.modes import evaluating, frozen_modules, train_except
+from chapter_03_optimization_regularization.training.fingerprint import check, fingerprint
+from chapter_03_optimization_regularization.training.history import History, is_better
+from utils.checkpoint import load_state
+from utils.modes import frozen_modules, train_except
 from utils.progress import progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-
 CHECK_EVERY = 50  # steps between looks at the loss on an accelerator: each look waits for it
-
-
-@dataclass
-class History:
-    """What a training leaves besides the weights.
-
-    epochs: a row an epoch (epoch, step, lr, train_loss, val_loss, ..., seconds).
-    step_losses: the training loss of every optimiser step (with several processes: of this one).
-    best: the row of the best epoch; None while the monitored value never was a finite number.
-    """
-
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    step_losses: list[float] = field(default_factory=list)
-    best: dict[str, float] | None = None
-    stopped_early: bool = False
-    seconds: float = 0.0
-
-    def best_row(self) -> dict[str, float]:
-        """`best`, for those who cannot go on without: UserError if there is none."""
-        if self.best is None:
-            raise UserError(
-                "no epoch was the best: the monitored value never was a finite number; "
-                "often the learning rate is too high."
-            )
-        return self.best
-
-
-def is_better(value: float, best: float | None, mode: str) -> bool:
-    """Whether `value` beats `best` (None: nothing yet). nan and infinity never do."""
-    if not math.isfinite(value):
-        return False
-    return best is None or (value < best if mode == "min" else value > best)
-
-
-def is_plateau(scheduler: Any) -> bool:
-    """Whether this schedule waits for a validation result, be it chapter 3's or torch's."""
-    return type(scheduler).__name__ == "ReduceLROnPlateau"
 
 
 def fit(
@@ -144,19 +107,24 @@ def fit(
     once last.pth is saved.
     """
     loop = _Loop(
-        model, loss_fn, optimizer, train, epochs, val, scheduler, accumulate, clip_norm, ema,
-        early_stopping, ("train_" if val is None else "val_") + monitor, mode, restore_best,
-        make_accelerator(torch.device(device), precision), folder and Path(folder), save_every,
-        facts or {}, on_epoch,
+        model=model, loss_fn=loss_fn, optimizer=optimizer, train=train, epochs=epochs, val=val,
+        scheduler=scheduler, accumulate=accumulate, clip_norm=clip_norm, ema=ema,
+        early_stopping=early_stopping, monitor=("train_" if val is None else "val_") + monitor,
+        mode=mode, restore_best=restore_best, folder=folder and Path(folder),
+        accelerator=make_accelerator(torch.device(device), precision), save_every=save_every,
+        facts={"architecture": {}, "dataset": "unknown"} | (facts or {}), on_epoch=on_epoch,
     )  # fmt: skip
-    with training_state.prepared(model, optimizer, loop.accelerator, compile) as pair:
-        loop.runner, loop.stepper = pair
+    prepared = training_state.prepared(model, optimizer, loop.accelerator, compile)
+    with prepared as (loop.runner, loop.stepper):
         return loop.run(resume, label, tensorboard)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Loop:
-    """The state of one call of `fit`: its arguments, and where the training stands."""
+    """The state of one call of `fit`: its arguments, and where the training stands.
+
+    What a resume restores is in `state_dict` and `load_state_dict`, and nowhere else.
+    """
 
     model: nn.Module
     loss_fn: LossFunction
@@ -188,26 +156,36 @@ class _Loop:
         self.frozen: list[nn.Module] = []  # modules that stay in evaluation mode
         self.best_state: dict[str, Tensor] | None = None
         self.pending: list[list[tuple[int, float, Tensor, Metrics]]] = []  # steps not looked at
+        self.writes = self.folder is not None and self.accelerator.is_main_process
+        self.plateau = type(self.scheduler).__name__ == "ReduceLROnPlateau"  # ours, or torch's
         self.check_every = 1 if self.accelerator.device.type == "cpu" else CHECK_EVERY
         check_batches(self.train, "training ", self.epochs)
         if self.val is not None:
             check_batches(self.val, "validation ", self.epochs)
         self.per_epoch = math.ceil(count_batches(self.train) / self.accumulate)  # optimiser steps
+        # What has a state of its own, besides the model; None where the training goes without.
+        names = ("optimizer", "scheduler", "ema", "early_stopping")
+        self.parts = {name: getattr(self, name) for name in names}
+        self.parts["scaler"] = self.accelerator.scaler  # of fp16
+        self.rules = {} if self.folder is None else fingerprint(
+            train=self.train, val=self.val, optimizer=self.optimizer, scheduler=self.scheduler,
+            ema=self.ema, accumulate=self.accumulate, monitor=self.monitor, mode=self.mode,
+            facts=self.facts,
+        )  # fmt: skip
 
     def run(self, resume: bool, label: str, tensorboard: bool) -> History:
-        self.fingerprint = fingerprint(self) if self.folder else {}  # before any state is loaded
         if resume:
-            training_state.load(self)
-        else:
-            training_state.begin(self)
+            self.resume()
+        elif self.folder is not None:
+            content = {"state": self.model.state_dict(), "training": self.state_dict()}
+            training_state.begin(self.folder, content, self.facts, self.writes)
         self.optimizer.zero_grad()  # a training that an error ended may have left gradients, or nan
-        self.write_log = training_state.tensorboard_writer(self, tensorboard)
+        self.write_log = training_state.tensorboard_writer(self.folder, tensorboard and self.writes)
         started, before = time.perf_counter(), self.history.seconds
-        total = self.epochs * self.per_epoch
         steps = self.steps()
         if label and self.accelerator.is_main_process:
-            steps = progress(steps, label, total - self.step)
-        with StopRequest() as stop:
+            steps = progress(steps, label, self.epochs * self.per_epoch - self.step)
+        with training_state.StopRequest() as stop:
             for _ in steps:
                 self.history.seconds = before + time.perf_counter() - started
                 if label and self.accelerator.is_main_process and self.step % 20 == 0:
@@ -220,6 +198,46 @@ class _Loop:
         if self.restore_best and self.best_state is not None:
             self.model.load_state_dict(self.best_state)
         return self.history
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resume needs besides the weights, as plain values and tensors."""
+        parts = self.parts.items()
+        return {
+            "fingerprint": self.rules,
+            "planned_epochs": self.epochs,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "sums": self.means.sums,
+            **self.history.state_dict(),
+            **{name: None if part is None else part.state_dict() for name, part in parts},
+            "random": training_state.random_state(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """The reverse. A part that this training has and `saved` has not starts afresh."""
+        for name, part in self.parts.items():
+            if part is not None and saved[name] is not None:
+                part.load_state_dict(saved[name])
+        self.epoch, self.batch, self.step = saved["epoch"], saved["batch"], saved["step"]
+        self.means = Means(saved["sums"])
+        self.history.load_state_dict(saved, self.monitor)
+        if self.early_stopping is not None:
+            for row in self.history.epochs if saved["early_stopping"] is None else []:
+                self.early_stopping.update(row.get(self.monitor, math.nan))
+            self.history.stopped_early = self.early_stopping.should_stop
+        training_state.set_random_state(saved["random"])
+
+    def resume(self) -> None:
+        """Go on from last.pth; CheckpointError if it is missing or of another run."""
+        path, weights, saved = training_state.read_last(self.folder)
+        check(saved, self.rules, self.epochs, path)
+        load_state(self.model, weights, path)
+        self.load_state_dict(saved)
+        if self.restore_best and self.history.best is not None:
+            self.best_state, row = training_state.read_best(self.folder)
+            if row["step"] != self.history.best["step"]:  # killed after best.pth, before last.pth
+                self.history.best = row
 
     def steps(self) -> Iterator[None]:
         """Train; yields after each optimiser step, when everything is in order for a checkpoint."""
@@ -244,7 +262,9 @@ class _Loop:
                 batch = to_device(batch, self.accelerator.device)
                 loss, metrics = self.loss_fn(self.runner, batch)
                 if self.step == index == 0:
-                    self.check_monitor(metrics)
+                    check_monitor(
+                        self.monitor, metrics, self.model, self.loss_fn, self.val, self.accelerator
+                    )
                 self.accelerator.backward(loss if share == 1 else loss * share)
             looks.append((count, share, loss.detach(), metrics))
         self.pending.append(looks)
@@ -256,26 +276,10 @@ class _Loop:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.stepper.step()
         self.stepper.zero_grad()
-        if self.scheduler is not None and not is_plateau(self.scheduler):
+        if self.scheduler is not None and not self.plateau:
             self.scheduler.step()
         if self.ema is not None:
             self.ema.update(self.model)
-
-    def check_monitor(self, metrics: Metrics) -> None:
-        """ValueError, before the first update, for a value to monitor that nobody measures."""
-        name = self.monitor.partition("_")[2]
-        once = isinstance(self.val, Iterator)  # a look would use up its first batch
-        if self.val is not None and name != "loss" and not once:
-            state = training_state.random_state()  # a look ahead must not change what follows
-            with evaluating(self.model), torch.no_grad():
-                for batch in epoch_of(self.val, 0, 0, self.accelerator, even=False):
-                    batch = to_device(batch, self.accelerator.device)
-                    metrics = self.loss_fn(self.model, batch)[1]
-                    break
-            training_state.set_random_state(state)
-        if name not in ("loss", *metrics):
-            known = ", ".join(["loss", *metrics])
-            raise ValueError(f"monitor must be one of {known}, not {name!r}")
 
     def look(self) -> None:
         """Fetch the losses of the steps since the last look; stop at one that is not finite."""
@@ -284,7 +288,7 @@ class _Loop:
             losses = [float(loss) for _, _, loss, _ in looks]
             mean = sum(look[1] * loss for look, loss in zip(looks, losses, strict=True))
             if not math.isfinite(mean):
-                raise TrainingError.non_finite(mean, step, self.epoch, self.folder)
+                raise training_state.TrainingError.non_finite(mean, step, self.epoch, self.folder)
             self.history.step_losses.append(mean)
             for (rows, _, _, metrics), loss in zip(looks, losses, strict=True):
                 self.means.add(rows, loss, metrics)
@@ -304,7 +308,7 @@ class _Loop:
             self.history.epochs.append(row)
             self.keep_best(row)
         value = row[self.monitor]
-        if self.scheduler is not None and is_plateau(self.scheduler):
+        if self.plateau:
             self.scheduler.step(value if math.isfinite(value) else math.nan)  # nan is never best
         if self.early_stopping is not None:
             self.early_stopping.update(value)
@@ -323,12 +327,19 @@ class _Loop:
         if self.restore_best:
             state = self.model.state_dict()
             self.best_state = {name: value.detach().clone() for name, value in state.items()}
-        if self.folder is not None and self.accelerator.is_main_process:
-            training_state.write(self, self.folder / "best.pth", with_training=False)
+        if self.writes:
+            self.write("best.pth")
 
     def save_last(self) -> None:
         """Write last.pth and metrics.jsonl, if there is a folder and this process is the first."""
         self.look()
-        if self.folder is not None and self.accelerator.is_main_process:
-            training_state.write(self, self.folder / "last.pth", with_training=True)
+        if self.writes:
+            self.write("last.pth", self.state_dict())
             training_state.write_metrics(self.folder / "metrics.jsonl", self.history.epochs)
+
+    def write(self, name: str, training: dict[str, Any] | None = None) -> None:
+        """Save the model as it is now; `training`: what a resume needs besides."""
+        metrics = self.history.epochs[-1] if self.history.epochs else {}
+        training_state.write(
+            self.folder / name, self.model.state_dict(), self.facts, metrics, training, self.step
+        )

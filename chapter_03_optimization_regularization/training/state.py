@@ -1,10 +1,12 @@
-"""What a training needs besides the weights to go on exactly: read, written, and interrupted.
+"""The state of a training on disk: written, read, and kept whole when something interrupts.
 
 What you learn: a resumed run ends in the same bits only if *everything* that decides the next step
 comes back: weights and buffers, the optimiser's moments, the schedule's step, the averaged weights,
-the random generators, the place in the data, and the sums of the epoch that was under way.
+the random generators, the place in the data, and the sums of the epoch that was under way. The loop
+lists them in its `state_dict` (loop.py); here they are dictionaries.
 
-    last.pth = {"state": weights, "training": {optimizer, scheduler, ema, rng, epoch, batch, ...}}
+    last.pth = {"state": weights, "training": {epoch, batch, step, optimizer, ema, random, ...}}
+    best.pth = {"state": weights}, of the best epoch so far
 
 Files are replaced in one step (utils.file_io_util.atomic_write): a process killed while it writes,
 or a full disk, leaves the previous checkpoint as it was.
@@ -13,7 +15,6 @@ or a full disk, leaves the previous checkpoint as it was.
 from __future__ import annotations
 
 import json
-import math
 import random
 import signal
 import threading
@@ -26,21 +27,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from chapter_03_optimization_regularization.training.fingerprint import check
-from utils.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    load_state,
-    require_plain,
-    save_checkpoint,
-)
+from chapter_03_optimization_regularization.training.history import numbers
+from utils.checkpoint import CheckpointError, load_checkpoint, require_plain, save_checkpoint
 from utils.errors import UserError
 from utils.file_io_util import atomic_write, plain
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from chapter_03_optimization_regularization.training.loop import _Loop
 
 
 class TrainingError(UserError):
@@ -153,105 +146,56 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def state_of(part: Any) -> Any:
-    return None if part is None else part.state_dict()
-
-
-def training_of(loop: _Loop) -> dict[str, Any]:
-    """Everything a resume needs besides the weights, as plain values and tensors."""
-    return {
-        "fingerprint": loop.fingerprint,
-        "planned_epochs": loop.epochs,
-        "epoch": loop.epoch,
-        "batch": loop.batch,
-        "step": loop.step,
-        "sums": loop.means.sums,
-        "epochs": plain(loop.history.epochs, non_finite=True),
-        "best": plain(loop.history.best, non_finite=True),
-        "step_losses": torch.tensor(loop.history.step_losses, dtype=torch.float64),
-        "stopped_early": loop.history.stopped_early,
-        "seconds": loop.history.seconds,
-        "optimizer": loop.optimizer.state_dict(),
-        "scheduler": state_of(loop.scheduler),
-        "ema": state_of(loop.ema),
-        "early_stopping": state_of(loop.early_stopping),
-        "scaler": state_of(loop.accelerator.scaler),
-        "random": random_state(),
-    }
-
-
-def write(loop: _Loop, path: Path, with_training: bool) -> None:
-    """Save the model, with what a resume needs if `with_training`. TrainingError: no room."""
-    facts = {"architecture": {}, "dataset": "unknown", **loop.facts}
-    training = training_of(loop) if with_training else None
-    metrics = loop.history.epochs[-1] if loop.history.epochs else {}
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """A look ahead: whatever is drawn inside, the generators go on as if nothing had been."""
+    state = random_state()
     try:
-        save_checkpoint(path, loop.model.state_dict(), metrics=metrics, training=training, **facts)
+        yield
+    finally:
+        set_random_state(state)
+
+
+def write(
+    path: Path,
+    weights: dict[str, Any],
+    facts: dict[str, Any],
+    metrics: dict[str, float],
+    training: dict[str, Any] | None,
+    step: int,
+) -> None:
+    """Save the weights and, if it is given, the state of the training. TrainingError: no room."""
+    try:
+        save_checkpoint(path, weights, metrics=metrics, training=training, **facts)
     except OSError as error:
-        raise TrainingError.unwritable(path, error, loop.step) from None
+        raise TrainingError.unwritable(path, error, step) from None
 
 
-def begin(loop: _Loop) -> None:
-    """Before a new training in a folder: nothing in it belongs to another one, all can be saved."""
-    if loop.folder is None:
-        return
-    content = {"state": loop.model.state_dict(), "training": training_of(loop)}
-    require_plain(plain(loop.facts) | content, loop.folder / "last.pth")
-    if loop.accelerator.is_main_process:
-        (loop.folder / "best.pth").unlink(missing_ok=True)
+def begin(folder: Path, content: dict[str, Any], facts: dict[str, Any], writes: bool) -> None:
+    """Before a new training in a folder: nothing in it belongs to another one, all can be saved.
+
+    content: of last.pth, {"state": weights, "training": ...}. writes: this process does.
+    """
+    require_plain(plain(facts) | content, folder / "last.pth")
+    if writes:
+        (folder / "best.pth").unlink(missing_ok=True)
 
 
-def load(loop: _Loop) -> None:
-    """Put everything back from last.pth; CheckpointError if it is missing or of another run."""
-    if loop.folder is None:
+def read_last(folder: Path | None) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Where last.pth is, its weights, and the state of its training; CheckpointError without."""
+    if folder is None:
         raise UserError("resume=True needs the folder of the run.")
-    path = loop.folder / "last.pth"
+    path = folder / "last.pth"
     checkpoint = load_checkpoint(path)
-    saved = checkpoint.get("training")
-    if saved is None:
+    if checkpoint.get("training") is None:
         raise CheckpointError(f"{path} holds weights only; a run resumes from last.pth.")
-    check(saved, loop, path)
-    load_state(loop.model, checkpoint["state"], path)
-    parts = {name: getattr(loop, name) for name in ("scheduler", "ema", "early_stopping")}
-    parts |= {"optimizer": loop.optimizer, "scaler": loop.accelerator.scaler}
-    for name, part in parts.items():
-        if part is not None and saved[name] is not None:
-            part.load_state_dict(saved[name])
-    loop.epoch, loop.batch, loop.step = saved["epoch"], saved["batch"], saved["step"]
-    loop.means.sums = dict(saved["sums"])
-    loop.history.epochs = [_numbers(row) for row in saved["epochs"]]
-    loop.history.step_losses = saved["step_losses"].tolist()
-    loop.history.seconds = saved["seconds"]
-    _load_best(loop, saved["best"])
-    _judge_the_stop(loop, saved["early_stopping"] is None)
-    set_random_state(saved["random"])
+    return path, checkpoint["state"], checkpoint["training"]
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    """A row as it was; what is not finite stands as None in best.pth and in older files."""
-    return {name: math.nan if value is None else value for name, value in row.items()}
-
-
-def _load_best(loop: _Loop, row: dict[str, float] | None) -> None:
-    """The best row and, for restore_best, its weights: of one and the same epoch."""
-    row = None if row is None else _numbers(row)
-    if row is None or not math.isfinite(row.get(loop.monitor, math.nan)):
-        return  # no epoch was best so far
-    loop.history.best = row
-    if loop.restore_best:
-        best = load_checkpoint(loop.folder / "best.pth")
-        loop.best_state = best["state"]
-        if best["metrics"]["step"] != row["step"]:  # killed after best.pth, before last.pth
-            loop.history.best = _numbers(best["metrics"])
-
-
-def _judge_the_stop(loop: _Loop, new: bool) -> None:
-    """Whether the run has stopped early, by the rule of now; a new one looks at the past, too."""
-    if loop.early_stopping is None:
-        return
-    for row in loop.history.epochs if new else []:
-        loop.early_stopping.update(row.get(loop.monitor, math.nan))
-    loop.history.stopped_early = loop.early_stopping.should_stop
+def read_best(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """The weights in best.pth, and the row of their epoch."""
+    best = load_checkpoint(folder / "best.pth")
+    return best["state"], numbers(best["metrics"])
 
 
 def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
@@ -260,9 +204,9 @@ def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
         file.writelines(json.dumps(plain(row)) + "\n" for row in rows)
 
 
-def tensorboard_writer(loop: _Loop, wanted: bool) -> Callable[[dict[str, float]], None]:
+def tensorboard_writer(folder: Path | None, wanted: bool) -> Callable[[dict[str, float]], None]:
     """A function that logs an epoch's row to <folder>/tensorboard; does nothing if not wanted."""
-    if not wanted or loop.folder is None or not loop.accelerator.is_main_process:
+    if not wanted or folder is None:
         return lambda row: None
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -270,7 +214,7 @@ def tensorboard_writer(loop: _Loop, wanted: bool) -> Callable[[dict[str, float]]
         raise UserError(
             "--tensorboard needs the package tensorboard: pip install tensorboard"
         ) from None
-    writer = SummaryWriter(str(loop.folder / "tensorboard"))
+    writer = SummaryWriter(str(folder / "tensorboard"))
 
     def log(row: dict[str, float]) -> None:
         for name, value in row.items():
