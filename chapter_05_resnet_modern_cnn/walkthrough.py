@@ -23,6 +23,7 @@
 
 # %%
 # %matplotlib inline
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from time import perf_counter
@@ -186,7 +187,8 @@ for name, block in (("basic, 64", BasicBlock(64, 64)), ("bottleneck, 256", Bottl
 # 同样的 20 层、初始权重、批次和配方；其中一个有不带权重的捷径（方案 A）。网络很窄，2,000 张绘制的图片，四轮：几秒钟的训练。**猜一猜**哪个的训练损失更低。
 
 # %%
-task = load_task("shapes", limit=2000)
+few = load_task("shapes", limit=250)  # for what is only looked at
+task = replace(load_task("shapes", limit=2000), val=few.val)
 recipe = Recipe(epochs=4, batch_size=32, lr=0.1, optimizer="sgd", weight_decay=1e-4)
 losses = {}
 for name, shortcut in (("residual", "A"), ("plain", "none")):
@@ -195,7 +197,7 @@ for name, shortcut in (("residual", "A"), ("plain", "none")):
     history = train(network, task, recipe, seed=0)
     losses[name] = history.step_losses
     print(
-        f"{name:9} loss {np.mean(losses[name][-50:]):.3f}, test {100 * accuracy(network, task):.1f} %"
+        f"{name:9} loss {np.mean(losses[name][-50:]):.3f}, test {100 * accuracy(network, few):.1f} %"
     )
 smooth = {n: np.convolve(v, np.ones(15) / 15, "valid") for n, v in losses.items()}
 lines(smooth, "step", "training loss (nats)", "20 layers, mean of 15 steps", log=False)
@@ -214,7 +216,6 @@ lines(smooth, "step", "training loss (nats)", "20 layers, mean of 15 steps", log
 # 现在换成随附的 20 层网络，它们用 9,000 张图片训练过。把一个块换成它的捷径（普通网络中：直接去掉），不再训练。**猜一猜**两个网络的测试准确率。
 
 # %%
-few = load_task("shapes", limit=500)
 for name in ("resnet20", "plainnet20"):
     network, _ = load_model(WEIGHTS / f"{name}_shapes.pth")
     print(f"{name}: whole {100 * accuracy(network, few):.1f} %")
@@ -241,18 +242,18 @@ print("paths through 9 blocks, by their length:", paths, "sum", sum(paths))
 
 # %%
 network, _ = load_model(WEIGHTS / "resnet20_shapes.pth")
-scenes = shapes.make_splits(32, 2000)[2]
+scenes = shapes.make_splits(32, 250)[2]  # with the places of the objects in the pictures of `few`
 masks = torch.from_numpy(scenes.masks.any(axis=1))  # (N, H, W)
-x = standardize(to_pixels(task.test[0]), task)  # (N, 3, 32, 32)
+x = standardize(to_pixels(few.test[0]), task)  # (N, 3, 32, 32)
 with torch.no_grad():
-    right = (network(x).argmax(dim=1) == task.test[1]).nonzero().flatten()[:6].tolist()
+    right = (network(x).argmax(dim=1) == few.test[1]).nonzero().flatten()[:6].tolist()
 figure, axes = plotting.subplots(2, 6, width=10, height=3.8)
 for column, row in enumerate(right):
-    heat = cam_methods.cam(network, x[row : row + 1], int(task.test[1][row]), network.layer3)
+    heat = cam_methods.cam(network, x[row : row + 1], int(few.test[1][row]), network.layer3)
     inside, area = cam_methods.mass_inside(heat, masks[row]), masks[row].float().mean()
-    axes[0, column].imshow(task.test[0][row].permute(1, 2, 0))
-    axes[1, column].imshow(cam_figures.overlay(task.test[0][row], heat))
-    axes[0, column].set_title(task.classes[int(task.test[1][row])], fontsize=9)
+    axes[0, column].imshow(few.test[0][row].permute(1, 2, 0))
+    axes[1, column].imshow(cam_figures.overlay(few.test[0][row], heat))
+    axes[0, column].set_title(task.classes[int(few.test[1][row])], fontsize=9)
     axes[1, column].set_title(f"{100 * inside:.0f} % on {100 * area:.0f} %", fontsize=9)
 for ax in axes.flat:
     ax.axis("off")
@@ -266,7 +267,7 @@ figure
 
 # %%
 row = right[0]
-one, label = x[row : row + 1], int(task.test[1][row])
+one, label = x[row : row + 1], int(few.test[1][row])
 for name in ("grad_cam", "integrated_gradients"):
     method = cam_methods.METHODS[name]
     before = method(network, one, label, network.layer3)
