@@ -262,9 +262,7 @@ class _Loop:
                 batch = to_device(batch, self.accelerator.device)
                 loss, metrics = self.loss_fn(self.runner, batch)
                 if self.step == index == 0:
-                    check_monitor(
-                        self.monitor, metrics, self.model, self.loss_fn, self.val, self.accelerator
-                    )
+                    self.check_monitor(metrics)
                 self.accelerator.backward(loss if share == 1 else loss * share)
             looks.append((count, share, loss.detach(), metrics))
         self.pending.append(looks)
@@ -280,6 +278,9 @@ class _Loop:
             self.scheduler.step()
         if self.ema is not None:
             self.ema.update(self.model)
+
+    def check_monitor(self, metrics: Metrics) -> None:
+        check_monitor(self.monitor, metrics, self.model, self.loss_fn, self.val, self.accelerator)
 
     def look(self) -> None:
         """Fetch the losses of the steps since the last look; stop at one that is not finite."""
