@@ -47,6 +47,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     """An optimiser whose update rule is written in `_update`; the rest is here.
 
     A rule supplies `_init_state` (the memory it needs per parameter) and `_update` (the formula).
+    Its constructor lists the options with their defaults and hands them on as they are:
+
+        super().__init__(params, **options_of(locals()))
     """
 
     supports_sparse = False
@@ -124,6 +127,18 @@ class RuleOptimizer(torch.optim.Optimizer):
         for kept in self.state.values():
             if "step" in kept and not isinstance(kept["step"], Tensor):
                 kept["step"] = scalar(kept["step"])  # before torch 1.12, step was an int
+
+
+def options_of(arguments: dict[str, Any], *first: str) -> dict[str, Any]:
+    """The options among a constructor's arguments, by name: they become the group's.
+
+    arguments: `locals()` of the constructor, which are all names in it with their values; before
+        it has made any of its own, these are its arguments and, as it uses `super()`, `__class__`.
+    first: the options in front in torch's groups, where the signature has another order.
+    """
+    names = dict.fromkeys([*first, *arguments])  # each once, in this order
+    others = ("self", "params", "__class__")
+    return {name: arguments[name] for name in names if name not in others}
 
 
 def scalar(value: float) -> Tensor:

@@ -22,7 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
-from chapter_03_optimization_regularization.optimizers.base import Group, RuleOptimizer, State
+from chapter_03_optimization_regularization.optimizers.base import (
+    Group,
+    RuleOptimizer,
+    State,
+    options_of,
+)
 from chapter_03_optimization_regularization.optimizers.classic import AdamW
 
 WEIGHT_DECAY = 0.01  # AdamW's own default
@@ -46,33 +51,15 @@ class Muon(RuleOptimizer):
     decoupled_weight_decay = True
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 1e-3,
-        weight_decay: float = 0.1,
-        momentum: float = 0.95,
+        self, params: ParamsT, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
         nesterov: bool = True,
-        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
-        eps: float = 1e-7,
-        ns_steps: int = 5,
-        adjust_lr_fn: str | None = None,
-        *,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315), eps: float = 1e-7,
+        ns_steps: int = 5, adjust_lr_fn: str | None = None, *,
         ns_dtype: torch.dtype = torch.bfloat16,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if adjust_lr_fn is not None and adjust_lr_fn not in MUON_SCALES:
             raise ValueError(f"adjust_lr_fn must be one of {list(MUON_SCALES)}: {adjust_lr_fn!r}")
-        super().__init__(
-            params,
-            lr=lr,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            nesterov=nesterov,
-            ns_coefficients=ns_coefficients,
-            eps=eps,
-            ns_steps=ns_steps,
-            adjust_lr_fn=adjust_lr_fn,
-            ns_dtype=ns_dtype,
-        )
+        super().__init__(params, **options_of(locals()))
 
     def add_param_group(self, param_group: Group) -> None:
         super().add_param_group(param_group)

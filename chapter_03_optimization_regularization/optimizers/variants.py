@@ -24,6 +24,7 @@ from chapter_03_optimization_regularization.optimizers.base import (
     RuleOptimizer,
     State,
     advance,
+    options_of,
     scalar,
     zero_state,
 )
@@ -40,18 +41,10 @@ class Adamax(RuleOptimizer):
     """
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize
-        )
+        self, params: ParamsT, lr: float = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, **options_of(locals()))
 
     def _init_state(self, p: Tensor, group: Group) -> State:
         return zero_state(p, "exp_avg", "exp_inf")
@@ -78,27 +71,11 @@ class NAdam(RuleOptimizer):
     """
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum_decay=momentum_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-        )
+        self, params: ParamsT, lr: float = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, **options_of(locals()))
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
@@ -137,25 +114,11 @@ class RAdam(RuleOptimizer):
     """
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        decoupled_weight_decay: bool = False,
-        *,
+        self, params: ParamsT, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
         maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-        )
+    ) -> None:  # fmt: skip
+        super().__init__(params, **options_of(locals()))
 
     def _init_state(self, p: Tensor, group: Group) -> State:
         return zero_state(p, "exp_avg", "exp_avg_sq")
@@ -198,15 +161,10 @@ class Lion(RuleOptimizer):
     decoupled_weight_decay = True
 
     def __init__(
-        self,
-        params: ParamsT,
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0,
-        *,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize)
+        self, params: ParamsT, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, **options_of(locals()))
 
     def _init_state(self, p: Tensor, group: Group) -> State:
         return {"exp_avg": torch.zeros_like(p)}
