@@ -53,7 +53,7 @@ def draw_three_rates(steps: int = 30) -> Figure:
     figure, (left, right) = plotting.subplots(
         1, 2, width=9.4, height=3.5, gridspec_kw={"width_ratios": [1.6, 1]}
     )
-    draw_contours(left, (-0.9, 9.9), (-1.55, 2.1))
+    draw_contours(left, (-0.9, 9.9), (-1.85, 2.45))
     for i, (rate, label) in enumerate(labels.items()):
         path, look = descent(rate, steps), plotting.look(i)
         look["marker"] = plotting.MARKERS[i]
@@ -62,7 +62,7 @@ def draw_three_rates(steps: int = 30) -> Figure:
     right.text(25.5, 8, "0.23", ha="center", fontsize=9)
     right.text(24, 0.4, "1/9", ha="center", fontsize=9)
     right.text(21, 4e-4, "0.2", ha="center", fontsize=9)
-    left.set(title="eight steps on the bowl (θ₁² + 9 θ₂²) / 2", ylim=(-1.55, 2.1))
+    left.set(title="eight steps on the bowl (θ₁² + 9 θ₂²) / 2", ylim=(-1.85, 2.45))
     left.legend(fontsize=8, loc="upper right", ncols=3)
     right.set(title="the loss", xlabel="step", ylabel="f")
     return figure
@@ -114,7 +114,7 @@ def draw_noise_ball(runs: int, seed: int, steps: int = 300) -> Figure:
     for rate in (0.1, 0.02):
         level = (CURVATURES * stationary_variance(rate)).sum() / 2
         right.axhline(level, color="0.3", linewidth=0.8, linestyle=":")
-        right.text(steps, level * 1.08, f"theory: {level:.4f}", ha="right", fontsize=8)
-    right.set(title=f"mean loss of {runs} runs", xlabel="step", ylabel="f")
+        right.text(steps, level * 0.94, f"theory: {level:.4f}", ha="right", va="top", fontsize=8)
+    right.set(title=f"mean loss of {runs} runs", xlabel="step", ylabel="f", ylim=(0.007, 12))
     right.legend(fontsize=8, loc="upper right")
     return figure
