@@ -9,6 +9,7 @@ import pytest
 from course.manifest import ROOT, Script, load_chapters
 from course.needs import lack_of
 from utils import cli
+from utils.file_io_util import read_json
 
 SCRIPTS = [script for chapter in load_chapters() for script in chapter.scripts]
 UNLISTED = ["benchmarks.__main__"]  # takes the shared options, stands in no manifest
@@ -83,6 +84,22 @@ def test_an_option_that_is_not_offered_is_refused(module, capsys):
             parser.parse_args([*words, f"--{option}", CHOSEN[option]])
         assert stop.value.code == 2
         assert f"unrecognized arguments: --{option}" in capsys.readouterr().err
+
+
+def published_commands() -> list[str]:
+    """Of every script, shipped file of weights and published result."""
+    chapters = load_chapters()
+    commands = {item.command for c in chapters for item in (*c.scripts, *c.checkpoints)}
+    results = [path for c in chapters for path in c.folder.glob("results/*.json")]
+    return sorted(commands | {read_json(path)["command"] for path in results})
+
+
+def test_published_commands_still_parse():
+    """An option that was taken away must not have been part of how a number was made."""
+    for command in published_commands():
+        path, *words = shlex.split(command)[1:]
+        module = path.removesuffix(".py").replace("/", ".")
+        importlib.import_module(module).build_parser().parse_args(words)
 
 
 def test_the_check_sees_an_option_that_changes_nothing(tmp_path, monkeypatch):
