@@ -1,19 +1,17 @@
 """The report of the tour: one HTML file with all pictures inside, readable anywhere."""
 
-import base64
 import platform
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from course.compared import comparison
 from course.manifest import Chapter
+from course.stop import Stop
 
-if TYPE_CHECKING:
-    from course.tour import Stop
-
-MIME = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml"}
+NUMBERS = 'numbers of the quick run · <span lang="zh">快速运行的数值</span>'
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --soft: #5a6374; --page: #f7f8fa; --card: #fff;
   --line: #dde1e8; --accent: #0072b2; --bad: #b3261e; --code: #eef1f5; }
@@ -22,7 +20,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, "Segoe UI", "Noto Sans CJK SC", "PingFang SC", sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+main { max-width: 84rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; } h2 { margin: 3rem 0 .25rem; font-size: 1.35rem; }
 h3 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; } p { margin: .4rem 0; }
 .soft { color: var(--soft); } a { color: var(--accent); }
@@ -33,17 +31,21 @@ article.failed { border-color: var(--bad); } .failed .state, .failed .mark { col
 pre { background: var(--code); border-radius: 6px; padding: .55rem .8rem; overflow-x: auto;
   font-size: .85rem; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; } .mark { white-space: nowrap; }
+.overview { width: 100%; } .overview td, .overview th { vertical-align: top; }
+.overview td:nth-child(2) { overflow-wrap: anywhere; min-width: 9rem; max-width: 26rem; }
+@media (max-width: 45rem) { .overview :is(td, th):nth-child(3) { display: none; } }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .9rem .25rem 0; text-align: left; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; flex: 1 1 26rem; max-width: 100%; }
+.pair { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: .75rem 0; }
+.pair figure { margin: 0; flex: 1 1 20rem; min-width: 0; max-width: 48rem; }
+details { margin: .6rem 0; } summary { cursor: pointer; }
 img { max-width: 100%; background: #fff; border-radius: 6px; border: 1px solid var(--line); }
 figcaption { font-size: .8rem; color: var(--soft); }
 """
 
 
-def write_report(chapters: Sequence[Chapter], stops: Sequence["Stop"], path: Path) -> Path:
+def write_report(chapters: Sequence[Chapter], stops: Sequence[Stop], path: Path) -> Path:
     """Write the page; returns its path."""
     failed = sum(bool(stop.error) for stop in stops)
     skipped = sum(bool(stop.skipped) for stop in stops)
@@ -59,14 +61,16 @@ def write_report(chapters: Sequence[Chapter], stops: Sequence["Stop"], path: Pat
         f"<title>Tour of the course</title>\n<style>{STYLE}</style>\n</head>\n<body><main>\n"
         '<h1>Tour of the course · <span lang="zh">课程巡览</span></h1>\n'
         f'<p class="soft">{counts} in {seconds:.0f} s, {when}, {machine}. With <code>--quick</code>'
-        " the experiments are small; the chapters show the full results.</p>\n"
+        " an experiment is small, and may take other data or a ready-made network: it shows the "
+        "direction. The published run beside it took minutes, and gives the chapter its numbers."
+        "</p>\n"
         f"{_overview(stops)}\n{''.join(sections)}</main></body>\n</html>\n",
         encoding="utf-8",
     )
     return path
 
 
-def _overview(stops: Sequence["Stop"]) -> str:
+def _overview(stops: Sequence[Stop]) -> str:
     rows = [
         f"<tr{_failed(stop)}><td>{stop.chapter.number}</td>"
         f'<td><a href="#{_anchor(stop, stops)}">{escape(_title(stop))}</a></td>'
@@ -74,10 +78,10 @@ def _overview(stops: Sequence["Stop"]) -> str:
         for stop in stops
     ]
     head = "<tr><th>Chapter</th><th>Script</th><th>Shows</th><th></th></tr>"
-    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    return f'<div class="scroll"><table class="overview">{head}{"".join(rows)}</table></div>'
 
 
-def _chapter(chapter: Chapter, stops: Sequence["Stop"]) -> str:
+def _chapter(chapter: Chapter, stops: Sequence[Stop]) -> str:
     cards = "".join(_card(stop, _anchor(stop, stops)) for stop in stops)
     return (
         f"<section><h2>{chapter.number}. {escape(chapter.title)} · "
@@ -87,29 +91,22 @@ def _chapter(chapter: Chapter, stops: Sequence["Stop"]) -> str:
     )
 
 
-def _card(stop: "Stop", anchor: str) -> str:
+def _card(stop: Stop, anchor: str) -> str:
     body = f"<pre>{escape(stop.command)}</pre>"
     if stop.error:
         body += f"<pre>{escape(stop.error)}</pre>"
     if stop.skipped:
         body += f"<p>Skipped: {escape(stop.skipped)}</p>"
     rows = "".join(_metric(name, value) for name, value in _flat(stop.metrics))
-    body += f'<div class="scroll"><table>{rows}</table></div>' if rows else ""
-    body += f'<div class="pictures">{"".join(map(_figure, stop.pictures))}</div>'
+    if rows:
+        body += f'<details><summary>{NUMBERS}</summary><div class="scroll"><table>{rows}</table>'
+        body += "</div></details>"
+    body += comparison(stop)
     return (
         f'<article id="{anchor}"{_failed(stop)}>'
         f'<span class="state">{stop.outcome}</span><h3>{escape(_title(stop))}</h3>'
         f'<p>{escape(stop.script.shows)}</p><p class="soft" lang="zh">'
         f"{escape(stop.script.shows_zh)}</p>{body}</article>\n"
-    )
-
-
-def _figure(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    name = escape(path.name)
-    return (
-        f'<figure><img alt="{name}" src="data:{MIME[path.suffix]};base64,{data}">'
-        f"<figcaption>{name}</figcaption></figure>"
     )
 
 
@@ -129,14 +126,14 @@ def _metric(name: str, value: Any) -> str:
     return f"<tr><td>{escape(name)}</td><td class=number>{escape(shown)}</td></tr>"
 
 
-def _title(stop: "Stop") -> str:
+def _title(stop: Stop) -> str:
     return f"{stop.script.file} {stop.script.args}".strip()
 
 
-def _anchor(stop: "Stop", stops: Sequence["Stop"]) -> str:
+def _anchor(stop: Stop, stops: Sequence[Stop]) -> str:
     same = [other for other in stops if other.chapter is stop.chapter]
     return f"chapter-{stop.chapter.number}-{same.index(stop) + 1}"
 
 
-def _failed(stop: "Stop") -> str:
+def _failed(stop: Stop) -> str:
     return " class=failed" if stop.error else ""

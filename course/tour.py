@@ -2,7 +2,8 @@
 
     python -m course tour [--chapters 1 2] [--output_dir outputs/tour]
 
-The runs lie in `<output_dir>/runs`; the report, one page, is `<output_dir>/index.html`.
+The runs lie in `<output_dir>/runs`; the report, one page, is `<output_dir>/index.html`: there each
+quick number and picture stands beside the published one.
 A script that fails is shown with the end of its error output and does not stop the others.
 """
 
@@ -11,37 +12,14 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from course.manifest import ROOT, Chapter, Script, load_chapters
+from course.manifest import ROOT, load_chapters
 from course.needs import lack_of
 from course.report import write_report
+from course.stop import Stop
 
 SECONDS = 600.0  # a script that takes longer is stopped
-PICTURES = (".png", ".gif", ".svg")
-
-
-@dataclass
-class Stop:
-    """One script of the tour and what came of it."""
-
-    chapter: Chapter
-    script: Script
-    seconds: float = 0.0
-    skipped: str = ""  # why it was not run
-    error: str = ""  # the end of its error output
-    metrics: dict[str, Any] = field(default_factory=dict)
-    pictures: list[Path] = field(default_factory=list)
-
-    @property
-    def command(self) -> str:
-        return f"{self.script.command} --quick"
-
-    @property
-    def outcome(self) -> str:
-        return "failed" if self.error else "skipped" if self.skipped else f"{self.seconds:.1f} s"
 
 
 def tour(
@@ -85,8 +63,8 @@ def visit(stop: Stop, index: int, root: Path, runs: Path, data_dir: str | None) 
         stop.error = stop.error or f"It ended without writing {folder / 'run.json'}."
         return
     stop.metrics = facts["metrics"]
-    paths = [folder / name for name in facts["files"] if name.endswith(PICTURES)]
-    stop.pictures = [path for path in paths if path.is_file()]
+    paths = [folder / name for name in facts["files"]]
+    stop.files = [path for path in paths if path.is_file()]
 
 
 def run(command: Sequence[str], root: Path, seconds: float = SECONDS) -> str:

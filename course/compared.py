@@ -1,0 +1,96 @@
+"""The quick run beside the published one, as HTML: tables and pictures in pairs.
+
+A pair stands side by side, and one below the other on a narrow window. What is equal in both runs
+is shown once.
+"""
+
+import base64
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from course.stop import Stop
+from course.tables import show
+from utils.file_io_util import read_json
+
+MIME = {".png": "image/png", ".gif": "image/gif", ".svg": "image/svg+xml"}
+MOST_ROWS = 20  # of a table; longer ones stay in the chapter
+QUICK = 'quick run · <span lang="zh">快速运行</span>'
+PUBLISHED = 'published run · <span lang="zh">已发布的结果</span>'
+BOTH = 'quick run, equal to the published one · <span lang="zh">快速运行，与已发布的结果相同</span>'
+
+
+def comparison(stop: Stop) -> str:
+    """What the stop's runs were, their tables, and their pictures."""
+    tables = "".join(_tables(stop, path) for path in stop.results)
+    pictures = "".join(_pictures(path, stop.published(path)) for path in stop.pictures)
+    return f"{_origin(stop)}{tables}{pictures}"
+
+
+def _origin(stop: Stop) -> str:
+    """The command behind the published numbers."""
+    published = next(filter(None, map(stop.published, stop.results)), None)
+    if published is None:
+        return ""
+    facts = read_json(published)
+    seeds = len(facts.get("seeds", []))
+    several = f", {seeds} seeds" if seeds > 1 else ""
+    return f'<p class="soft">{PUBLISHED}: <code>{escape(facts["command"])}</code>{several}</p>'
+
+
+def _tables(stop: Stop, path: Path) -> str:
+    """The first table that both results have."""
+    other = stop.published(path)
+    if other is None:
+        return ""
+    ours, theirs = (read_json(file).get("tables", {}) for file in (path, other))
+    for name in ours:
+        if name in theirs and max(len(t["rows"]) for t in (ours[name], theirs[name])) <= MOST_ROWS:
+            return _pair(_table(ours[name], QUICK), _table(theirs[name], PUBLISHED), BOTH)
+    return ""
+
+
+def _pictures(path: Path, other: Path | None) -> str:
+    quick = _figure(path, QUICK)
+    return _pair(quick, _figure(other, PUBLISHED), BOTH) if other else _pair(quick, "", QUICK)
+
+
+def _pair(quick: str, published: str, once: str) -> str:
+    """Both side by side; only one, with the caption `once`, if they are equal or alone."""
+    same = not published or quick.replace(QUICK, "") == published.replace(PUBLISHED, "")
+    inner = quick.replace(QUICK, once) if same else quick + published
+    return f'<div class="pair">{inner}</div>\n'
+
+
+def _figure(path: Path, caption: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    name = escape(path.name)
+    return (
+        f'<figure><img alt="{name}" src="data:{MIME[path.suffix]};base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _table(table: dict[str, Any], caption: str) -> str:
+    """A results table in English."""
+    columns = table["columns"]
+    head = "".join(f"<th>{_text(column['en'])}</th>" for column in columns)
+    rows = "".join(
+        "<tr>" + "".join(map(_cell, row, [c["format"] for c in columns])) + "</tr>"
+        for row in table["rows"]
+    )
+    return (
+        f'<figure><div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _cell(value: Any, spec: str) -> str:
+    kind = "" if spec in ("", "s") else " class=number"
+    return f"<td{kind}>{_text(show(value, spec, 'en'))}</td>"
+
+
+def _text(words: str) -> str:
+    """Markdown's `code` as HTML; everything else as it is."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words, quote=False))
