@@ -218,7 +218,7 @@ def measure(task: Task, name: str, sizes: list[int], args: argparse.Namespace) -
 def experiment(args: argparse.Namespace, run: Run) -> None:
     sizes = BATCH_SIZES
     if args.quick:
-        args.seeds, sizes, args.target = 1, [16, 128, 1024], max(args.target, 0.6)
+        args.seeds, sizes, args.target = 1, [4, 32, 256], max(args.target, 0.6)
     task = load_task("digits", args.data_dir)
     results = {name: measure(task, name, sizes, args) for name in OPTIMIZERS}
     middle = min(range(len(sizes)), key=lambda i: abs(math.log(sizes[i] / NOISE_BATCH)))

@@ -36,6 +36,8 @@ from chapter_03_optimization_regularization.figures import optimization as figur
 from utils import cli
 from utils.run import Run
 
+ROTATION_STEPS = 1000  # at most
+
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_03_optimization_regularization/exp_optimization.py"
@@ -50,8 +52,7 @@ def measure_networks(seeds: list[int], quick: bool) -> tuple[dict, dict]:
     metrics, outcomes = {}, {}
     for setting in networks.settings(quick):
         name = setting.name
-        limit, rounds = (256, 1) if quick else (None, 9)
-        found, bfloat16 = networks.compare_all(setting, seeds, limit, rounds)
+        found, bfloat16 = networks.compare_all(setting, seeds, rounds=1 if quick else 9)
         outcomes[name] = found
         window = found["Adam"].losses.shape[1] // setting.epochs  # the steps of an epoch
         metrics[name] = {
@@ -70,9 +71,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     paths = surfaces.run_surfaces(args.quick)
     kappas = [10.0, 1000.0] if args.quick else [10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 1e4]
     condition = quadratics.run_condition(seeds, kappas)
-    limit = 100 if args.quick else 1000
-    rotation = quadratics.run_rotation(seeds, limit)
-    report(args, run, paths, condition, rotation, limit, *measure_networks(seeds, args.quick))
+    rotation = quadratics.run_rotation(seeds, ROTATION_STEPS)
+    report(args, run, paths, condition, rotation, *measure_networks(seeds, args.quick))
 
 
 def report(
@@ -81,7 +81,6 @@ def report(
     paths: dict[str, dict[str, surfaces.Path]],
     condition: tuple[dict, dict, dict],
     rotation: dict[str, dict],
-    limit: int,
     network: dict[str, dict],
     outcomes: dict[str, dict[str, networks.Outcome]],
 ) -> None:
@@ -95,7 +94,7 @@ def report(
         "networks": network,
         "kappa_rotation": quadratics.ROTATION_KAPPA,
     }
-    run.save_result("optimization", metrics, tables.tables(metrics, limit), seeds)
+    run.save_result("optimization", metrics, tables.tables(metrics, ROTATION_STEPS), seeds)
     for name, found in outcomes.items():
         figure = figures.training_figure(found, network[name]["steps_per_epoch"], name)
         run.save_figure(figure, f"optimization_{name.lower()}")
@@ -104,7 +103,7 @@ def report(
     run.save_gif(list(figures.race_frames(paths, 6 if args.quick else 36)), "optimization_race")
     figure = figures.condition_figure(counts, decays, quadratics.SHOWN_KAPPA, quadratics.TOLERANCE)
     run.save_figure(figure, "optimization_condition")
-    run.save_figure(figures.rotation_figure(steps, limit), "optimization_rotation")
+    run.save_figure(figures.rotation_figure(steps, ROTATION_STEPS), "optimization_rotation")
     shown = {
         f"{net}, {name}: test accuracy (%)": float(row["test_mean"])
         for net, found in network.items()

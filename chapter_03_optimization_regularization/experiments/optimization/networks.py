@@ -66,8 +66,8 @@ class Setting:
 
 def settings(quick: bool = False) -> tuple[Setting, Setting]:
     if quick:
-        tiny = Setting("CNN", lambda: small_cnn("batch", width=4), 1, 0, 1)
-        return Setting("MLP", lambda: small_mlp(hidden=32), 3, 1, 1), tiny
+        short = Setting("CNN", lambda: small_cnn("batch", width=8), 4, 0, 1)
+        return Setting("MLP", lambda: small_mlp(hidden=32), 3, 1, 1), short
     cnn = Setting("CNN", lambda: small_cnn("batch", width=8), 6, 1, 1)
     return Setting("MLP", small_mlp, 10, 2, 2), cnn
 
@@ -229,13 +229,10 @@ def take_steps(
 
 
 def compare_all(
-    setting: Setting, seeds: Sequence[int], limit: int | None, rounds: int
+    setting: Setting, seeds: Sequence[int], rounds: int
 ) -> tuple[dict[str, Outcome], float]:
-    """Every optimiser on one network of the digits; and the step time of Muon in bfloat16.
-
-    `limit` keeps the first training pictures only.
-    """
-    task = load_task("digits", limit=limit)
+    """Every optimiser on one network of the digits; and the step time of Muon in bfloat16."""
+    task = load_task("digits")
     outcomes = {n: compare(n, setting, task, seeds) for n in progress(NAMES, setting.name)}
     times = step_times(setting, task, rounds)
     for name, outcome in outcomes.items():
