@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     limit = None
     if run.quick:
-        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        limit = quick_choice(run, QUICK_PICTURES)
         args.seconds, args.seeds, args.models = 3.0, 1, ["lenet5", "alexnet", "simple_cnn"]
     task = load_task(args.dataset, args.data_dir, limit=limit)
     if run.quick and task.name == QUICK_SET:

@@ -200,7 +200,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     args.widths, args.device_used, args.precision_used = WIDTHS, str(run.device), run.precision
     if args.quick:
         args.seeds, args.steps = 1, min(args.steps, 150)
-    limit = 1_000 if args.quick and args.dataset != QUICK_SET else None
+    run.smoke = args.quick and args.dataset != QUICK_SET
+    limit = 1_000 if run.smoke else None
     task = load_task(args.dataset, args.data_dir, limit=limit)
     sizes = sorted({min(size, len(task.train[1])) for size in args.sizes})
     if sizes[0] < len(task.classes):

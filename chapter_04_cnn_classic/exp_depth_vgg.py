@@ -80,7 +80,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         )
     limit = None
     if run.quick:
-        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        limit = quick_choice(run, QUICK_PICTURES)
         args.epochs, args.seeds, chosen = 6, 1, list(QUICK)
     task = load_task(args.dataset, args.data_dir, limit=limit)
     task = with_pictures(task, args.pictures)

@@ -164,7 +164,7 @@ def rung_names(text: str) -> list[str]:
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
-    task = quick_task(args) if run.quick else load_task(args.dataset, args.data_dir)
+    task = quick_task(args, run) if run.quick else load_task(args.dataset, args.data_dir)
     batch_size = QUICK_BATCH if run.quick else Recipe.batch_size
     precision = run.convolution_precision
     results = {}
@@ -179,9 +179,9 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     report(args, run, task, results)
 
 
-def quick_task(args: argparse.Namespace) -> ImageTask:
+def quick_task(args: argparse.Namespace, run: Run) -> ImageTask:
     """The pictures of a --quick run: all rungs on the digits, or some of them on few pictures."""
-    args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+    limit = quick_choice(run, QUICK_PICTURES)
     args.seeds = 1
     task = load_task(args.dataset, args.data_dir, limit=limit)
     if task.name == QUICK_SET:

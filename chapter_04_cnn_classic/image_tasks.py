@@ -25,6 +25,7 @@ from chapter_04_cnn_classic import augmentation
 from utils import datasets
 from utils.datasets.images import DRAWN, spread
 from utils.errors import UserError
+from utils.run import Run
 
 Examples = tuple[Tensor, Tensor]
 COPIES = {
@@ -90,17 +91,21 @@ def load_task(name: str, data_dir: str | None = None, limit: int | None = None) 
     return ImageTask(name, data.classes, *parts, mean, std, data.origin)
 
 
-def quick_choice(name: str, pictures: int) -> tuple[str, int | None]:
-    """What a --quick run learns from: a data set, and how many pictures of each split (None: all).
+def quick_choice(run: Run, pictures: int) -> int | None:
+    """Choose what a --quick run learns from: how many pictures of each split, None for all.
 
     The outlines of `shapes` keep most networks at chance for minutes; the digits are read after
-    seconds. So the digits, all of them, stand in for `shapes`. It says so.
+    seconds. So the digits, all of them, stand in for `shapes`, and it says so. Of any other data
+    set so few pictures teach nothing: the run is a smoke run.
     """
+    name = run.args.dataset
     if name not in ("shapes", "shapes96", QUICK_SET):
-        return name, pictures
+        run.smoke = True
+        return pictures
     if name != QUICK_SET:
         print(f"--quick: {QUICK_SET} (8 x 8 px) in the place of {name}, which takes minutes.")
-    return QUICK_SET, None
+    run.args.dataset = QUICK_SET
+    return None
 
 
 def quick_augment(usual: str, name: str, quick: bool) -> str:

@@ -111,6 +111,7 @@ def race(
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
+        run.smoke = args.dataset != "shapes"
         args.budgets, args.widths, args.batch_size = [1.0, 3.0], (16, 48, 96), 50
     task = load_task(args.dataset, args.data_dir, limit=QUICK_PICTURES if args.quick else None)
     if task.channels != 3:

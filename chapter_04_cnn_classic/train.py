@@ -123,6 +123,7 @@ def quick_recipe(args: argparse.Namespace) -> Recipe:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     recipe = quick_recipe(args) if run.quick else recipe_of(args)
     rows = QUICK_ROWS.get(args.dataset, 600) if run.quick else None
+    run.smoke = run.quick and args.dataset not in QUICK_ROWS
     task = load_task(args.dataset, args.data_dir, limit=rows)
     rows, histories, shown = [], [], None
     for seed in range(args.seed, args.seed + args.seeds):

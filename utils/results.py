@@ -14,6 +14,7 @@ from typing import Any
 from utils.file_io_util import plain
 
 Column = tuple[str, str, str]
+SMOKE = "smoke run: too short to learn"
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -53,3 +54,29 @@ def cells(runs: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[Any]:
     """A table's cells for these numbers: (mean, standard deviation), of one run the number."""
     means = over_seeds(runs)
     return [means[key] if len(runs) > 1 else means[key][0] for key in keys]
+
+
+def smoke_report(ours: dict[str, Any], published: dict[str, Any] | None) -> str:
+    """What a run too short to learn has to say: its numbers, each beside the published one.
+
+    ours, published: the tables of a result; None where nothing is published under its name.
+    """
+    if published is None:
+        return f"{SMOKE}; nothing is published under the name of this run"
+    lines = [f"{SMOKE}; this run | published"]
+    for name in ours:
+        titles = [column["en"] for column in ours[name]["columns"]]
+        rows, others = ours[name]["rows"], published.get(name, {}).get("rows", [])
+        theirs = {str(row[0]): row for row in others}
+        only = others[0] if len(rows) == len(others) == 1 else []
+        for row in rows:
+            pairs = zip(titles, row, theirs.get(str(row[0]), only), strict=False)
+            cells = [f"{title} {_brief(a)} | {_brief(b)}" for title, a, b in pairs if a != b]
+            lines += [f"  {row[0]}: {'; '.join(cells)}"] if cells else []
+    return "\n".join(lines)
+
+
+def _brief(cell: Any) -> str:
+    """A number, or the mean of (mean, spread), in four digits."""
+    value = cell[0] if isinstance(cell, list | tuple) else cell
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -28,12 +28,14 @@ from utils.file_io_util import (
     atomic_write,
     human_bytes,
     new_folder,
+    plain,
     read_json,
     read_jsonl,
     writable_folder,
     write_json,
 )
 from utils.file_io_util import read_toml as read_toml  # both were defined here: names stay
+from utils.results import smoke_report
 from utils.results import table as table
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Run:
         self.started = time.perf_counter()
         self.files: list[str] = []
         self.finished = False
+        self.smoke = False  # of --quick on data that takes longer: too short to learn
         self.replaced: tuple[str, dict[Path, int]] | None = None  # see _begin_again
 
     @classmethod
@@ -180,6 +183,10 @@ class Run:
         result |= self._facts()
         for path in self._targets("results", f"{name}.json"):
             write_json(path, result)
+        if self.smoke and is_main_process():
+            published = self.chapter_folder / "results" / f"{name}.json"
+            theirs = read_json(published)["tables"] if published.is_file() else None
+            print(smoke_report(plain(result["tables"]), theirs))
 
     def save_checkpoint(
         self,

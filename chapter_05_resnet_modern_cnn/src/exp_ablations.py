@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if run.quick:
-        args.dataset, args.pictures = quick_choice(args.dataset, QUICK_PICTURES)
+        args.pictures = quick_choice(run, QUICK_PICTURES)
         args.epochs, args.seeds = 1 if args.pictures else 4, 1
     elif args.dataset == "shapes":
         args.pictures = args.pictures or SHAPES_PICTURES

@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     limit = None
     if run.quick:
-        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        limit = quick_choice(run, QUICK_PICTURES)
         args.depths, args.epochs = ([20], 1) if limit else ([20, 32], 4)
         args.seeds, args.pictures = 1, limit
     task = load_task(args.dataset, args.data_dir, limit=limit)

@@ -104,7 +104,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     limit = None
     if run.quick:
         args.models = ["resnet20", "shufflenet_v2_x0_5"]
-        args.dataset, limit = quick_choice(args.dataset, QUICK_PICTURES)
+        limit = quick_choice(run, QUICK_PICTURES)
         args.epochs, args.seeds, args.pictures = 1 if limit else 4, 1, limit
     args.models = list(dict.fromkeys(args.models))
     task = load_task(args.dataset, args.data_dir, limit=limit)

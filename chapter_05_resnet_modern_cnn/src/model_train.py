@@ -109,7 +109,7 @@ def optimizer_of(args: argparse.Namespace) -> dict[str, Any]:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     limit = None
     if run.quick:
-        args.dataset, limit = quick_choice(args.dataset, preset(args.dataset).quick)
+        limit = quick_choice(run, preset(args.dataset).quick)
         args.seeds = 1
     defaults = preset(args.dataset)
     # Quick: 20 layers of the narrow kind instead of 18 wide ones.

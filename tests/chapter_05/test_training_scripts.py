@@ -122,7 +122,7 @@ def test_rate_and_weight_decay_follow_the_optimizer(words, expected):
 
 
 @pytest.mark.quick
-def test_the_documented_command_reads_stl10s_own_files(tmp_path):
+def test_the_documented_command_reads_stl10s_own_files(tmp_path, capsys):
     folder = tmp_path / "stl10" / "stl10_binary"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -133,6 +133,7 @@ def test_the_documented_command_reads_stl10s_own_files(tmp_path):
     words = ["--epochs", "1", "--batch_size", "64", "--lr", "0.1", "--quick", "--run_name", "a"]
     places = ["--data_dir", str(tmp_path), "--output_dir", str(tmp_path)]
     assert model_train.main([*words, *places]) == 0
+    assert "smoke run: too short to learn; nothing is published" in capsys.readouterr().out
     checkpoint = folder_of(tmp_path, "model_train", "a") / "resnet20_stl10.pth"
     assert door.load_model(checkpoint)[1]["classes"][:5] == STL10_FIRST
 
