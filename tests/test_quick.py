@@ -1,0 +1,407 @@
+"""What each script's --quick run shows: the lesson, in the direction of the published result.
+
+One function a script, which gets the metrics of its result file. Thresholds are far from what is
+measured, so that another processor, number format or number of threads does not decide.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from course.manifest import Script, load_chapters
+from course.needs import lack_of
+
+CHAPTERS = {chapter.number: chapter for chapter in load_chapters()}
+SCRIPTS = [script for chapter in CHAPTERS.values() for script in chapter.scripts]
+# They draw pictures for the text, and measure nothing.
+DRAWINGS = ("figures.py", "draw_figures.py", "src/figures.py", "src/draw_images.py")
+Metrics = dict[str, Any]
+LESSONS: dict[tuple[int, str, str], tuple[str, Callable[[Metrics], None]]] = {}
+
+
+def shows(chapter: int, file: str, result: str, args: str = "") -> Callable:
+    """Register the direction of a script: a function of the metrics in `result`.json."""
+
+    def register(check: Callable[[Metrics], None]) -> Callable[[Metrics], None]:
+        LESSONS[chapter, file, args] = result, check
+        return check
+
+    return register
+
+
+def key(script: Script) -> tuple[int, str, str]:
+    number = next(n for n, chapter in CHAPTERS.items() if chapter.name == script.chapter)
+    words = script.args.split()  # the first option names the case: --dataset, --mode
+    short = " ".join(words[:2]) if words[:1] in (["--dataset"], ["--mode"]) else ""
+    return number, script.file, short
+
+
+def test_every_script_that_measures_has_a_direction():
+    expected = {key(script) for script in SCRIPTS if script.file not in DRAWINGS}
+    assert set(LESSONS) == expected
+
+
+@pytest.mark.parametrize(
+    "script",
+    [script for script in SCRIPTS if script.file not in DRAWINGS],
+    ids=lambda script: " ".join(map(str, key(script))).strip(),
+)
+def test_the_quick_run_shows_the_lesson(script: Script, quick_run):
+    if lack_of(script.needs):
+        pytest.skip(lack_of(script.needs))
+    done = quick_run(script.path, script.args)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result, check = LESSONS[key(script)]
+    check(done.result(result)["metrics"])
+
+
+def mean(pair: list[float]) -> float:
+    """Of (mean, deviation)."""
+    return pair[0]
+
+
+def rising(values: list[float]) -> bool:
+    return all(a < b for a, b in itertools.pairwise(values))
+
+
+# --- chapter 1 ---
+
+
+@shows(1, "autograd.py", "autograd")
+def gradients_are_pytorchs(m: Metrics) -> None:
+    assert m["largest_difference"] < 1e-12
+    assert m["scalar_gradients"] == {"x": 18, "w": 15, "b": 6, "t": -6}
+
+
+@shows(1, "graph_visualization.py", "graph_visualization")
+def both_graphs_are_one(m: Metrics) -> None:
+    ours, torchs = m["graph_ours"], m["graph_torch"]
+    assert ours["edges"] - torchs["edges"] == ours["nodes"] - torchs["nodes"] == 1
+
+
+@shows(1, "dim_transform_torch.py", "dim_transform")
+def some_operations_copy(m: Metrics) -> None:
+    assert (m["views"], m["copies"]) == (10, 7)
+
+
+@shows(1, "jvp.py", "jvp")
+def derivatives_are_torch_funcs(m: Metrics) -> None:  # its times are not asserted
+    assert max(m["difference"].values()) < 1e-12 and m["n_of_many_inputs"] == 16
+
+
+@shows(1, "checkpointing.py", "checkpointing")
+def recomputing_saves_memory(m: Metrics) -> None:
+    assert max(m["memory_ratio_ours"], m["memory_ratio_torch"]) < 0.7
+    assert m["gradient_difference"]["ours"] == 0 < m["gradient_difference"]["ours_without_rng"]
+    assert 1 < m["best_segment_length"] < m["deepest"]
+
+
+@shows(1, "custom_function.py", "custom_function")
+def wrong_backward_passes_are_found(m: Metrics) -> None:
+    passed = {name: row["gradcheck"] and row["gradgradcheck"] for name, row in m["checks"].items()}
+    assert [name for name, both in passed.items() if both] == ["right"]
+    errors = {name: row["smallest_error"] for name, row in m["steps"].items()}
+    assert errors["central_float64"] < errors["forward_float64"] < errors["forward_float32"]
+    assert m["custom_saved_bytes"] < m["composed_saved_bytes"]
+
+
+@shows(1, "train_digits.py", "train_digits")
+def our_engine_learns_digits(m: Metrics) -> None:
+    assert m["mlp"]["mean"] > max(m["nearest_mean"], m["linear"]["mean"]) > 5 * m["chance"]
+
+
+@shows(1, "train_digits.py", "train_mnist", "--dataset mnist")
+def our_engine_learns_mnist(m: Metrics) -> None:
+    our_engine_learns_digits(m)
+
+
+# --- chapter 2 ---
+
+
+@shows(2, "backprop_numpy.py", "backprop_numpy")
+def matrix_formulas_are_exact(m: Metrics) -> None:
+    assert max(m["difference_to_torch"], m["difference_to_chapter_1"]) < 1e-12
+    assert m["largest_difference_over_depth"] < 1e-10
+
+
+@shows(2, "linear_models.py", "linear_models")
+def standardising_and_curvature_save_steps(m: Metrics) -> None:
+    assert m["largest_coefficient_difference"] < 1e-3
+    assert m["steps_standardised"] < m["steps_own_units"]
+    assert 100 * m["steps_Newton"] < m["steps_gradient_descent"]
+
+
+@shows(2, "mlp.py", "standard", "--mode standard")
+def the_fit_nears_the_optimum(m: Metrics) -> None:
+    assert 1 < m["kinds"]["silu"]["ratio"] < 2
+
+
+@shows(2, "mlp.py", "2d_surface", "--mode 2d_surface")
+def the_surface_is_fitted(m: Metrics) -> None:
+    assert 1 < m["kinds"]["silu"]["ratio"] < 3
+
+
+@shows(2, "mlp.py", "extrapolate", "--mode extrapolate")
+def outside_a_fit_follows_its_activation(m: Metrics) -> None:
+    outside = {name: row["rmse_outside_mean"] for name, row in m["kinds"].items()}
+    assert 5 * outside["sin_features"] < outside["tanh"] < outside["relu"]
+
+
+@shows(2, "exp_universal_approximation.py", "universal_approximation")
+def errors_fall_with_width(m: Metrics) -> None:
+    slopes = m["slopes"]
+    assert max(slopes["width_relu"], slopes["width_tanh"]) < -0.1
+    assert slopes["relu_sup"] < slopes["sup"] < -0.5 and m["largest_error_over_bound"] <= 1
+
+
+@shows(2, "exp_activations.py", "activations")
+def sigmoids_stop_deep_networks(m: Metrics) -> None:
+    deep = {name: m[name]["accuracy_depth_20_mean"] for name in ("sigmoid", "tanh", "relu", "elu")}
+    assert min(deep["tanh"], deep["relu"], deep["elu"]) > 4 * deep["sigmoid"]
+    assert 1e6 * m["sigmoid"]["first_gradient_30"] < m["relu"]["first_gradient_30"]
+
+
+@shows(2, "exp_initialization.py", "initialization")
+def only_kaiming_learns(m: Metrics) -> None:
+    accuracy = {name: row["mean"] for name, row in m["accuracy"].items()}
+    best = accuracy.pop("Kaiming")
+    assert best > 3 * max(accuracy.values())
+    for row in m["growth"]["relu"].values():
+        assert row["forward_measured"] == pytest.approx(row["forward_predicted"], rel=0.1)
+
+
+@shows(2, "classify.py", "classify_spiral", "--dataset spiral")
+@shows(2, "classify.py", "classify_digits", "--dataset digits")
+@shows(2, "classify.py", "classify_fashion_mnist", "--dataset fashion_mnist")
+def the_mlp_beats_softmax_regression(m: Metrics) -> None:
+    assert m["accuracy_mean"] > m["softmax_regression"] > m["chance"]
+
+
+@shows(2, "house_prices.py", "house_prices")
+def all_models_beat_the_median(m: Metrics) -> None:
+    errors = {name: mean(row["rmse"]) for name, row in m["models"].items()}
+    assert max(errors["linear"], errors["ridge"], errors["mlp"]) < 0.8 * errors["median"]
+
+
+@shows(2, "house_prices.py", "house_prices_ames", "--dataset ames")
+def the_mlp_is_best_on_ames(m: Metrics) -> None:
+    errors = {name: mean(row["rmsle"]) for name, row in m["models"].items()}
+    assert errors["mlp"] < errors["ridge"] < errors["median"] / 2
+
+
+# --- chapter 3 ---
+
+
+@shows(3, "exp_optimization.py", "optimization")
+def every_optimiser_leaves_chance(m: Metrics) -> None:
+    for network in m["networks"].values():
+        for name, row in network["optimizers"].items():
+            assert row["test"][0] > 60, name
+    turned, along = (m["rotation"]["Adagrad"][case]["mean"] for case in ("rotated", "aligned"))
+    assert along < turned  # a rate for each axis helps along the axes
+    descent = m["condition"]["gradient_descent"]
+    assert 50 * descent["k10"]["mean"] < descent["k1000"]["mean"]
+
+
+@shows(3, "lr_finder.py", "lr_finder")
+def the_range_test_finds_a_rate_that_learns(m: Metrics) -> None:
+    for name in ("SGD", "Adam"):
+        assert m[name]["tenth_of_minimum_loss"] < 1.5  # untrained: ln 10 = 2.3
+
+
+@shows(3, "exp_schedules.py", "schedules")
+def decay_beats_a_constant_rate(m: Metrics) -> None:
+    losses = {name: row["val_mean"] for name, row in m["schedules"].items()}
+    assert min(losses["cosine"], losses["warmup_cosine"]) < losses["constant"]
+
+
+@shows(3, "exp_batch_size.py", "batch_size")
+def larger_batches_need_fewer_steps(m: Metrics) -> None:
+    for optimizer in ("sgd", "adam"):
+        (steps,) = m[optimizer]["steps"]
+        assert steps[0] > 2 * min(steps[1:])
+
+
+@shows(3, "exp_regularization.py", "regularization")
+def every_remedy_helps(m: Metrics) -> None:
+    tests = {name: row["test_mean"] for name, row in m["methods"].items()}
+    for name in ("l1", "l2", "early", "dropout", "smoothing", "mixup", "augment"):
+        assert tests["none"] < tests[name] < tests["right_labels"], name
+    assert m["methods"]["l2"]["memorised_mean"] < m["methods"]["none"]["memorised_mean"]
+
+
+@shows(3, "exp_double_descent.py", "double_descent")
+def the_error_peaks_at_the_threshold(m: Metrics) -> None:
+    error = m["summary"]["wrong_20"]
+    assert error["peak_mean"] > 1.5 * max(error["narrow_mean"], error["widest_mean"])
+    assert error["peak_ridge_mean"] < error["peak_mean"] / 2
+
+
+@shows(3, "exp_normalization.py", "normalization")
+def batch_norm_stands_larger_rates(m: Metrics) -> None:
+    tests = {name: row["test"]["mean"] for name, row in m["rates"].items()}
+    assert (
+        tests["batch"] > 1.2 * max(tests["none"], tests["group"])
+        and tests["none"] > tests["instance"]
+    )
+    slow = m["evaluation"]["slow"]
+    assert slow["running"]["mean"] < slow["own"]["mean"] / 2  # running means that lag behind
+
+
+@shows(3, "exp_loss_landscape.py", "loss_landscape")
+def batch_norm_flattens(m: Metrics) -> None:
+    assert m["rise_at_radius_ratio"] > 1.2 and m["sharpness_ratio"] > 2
+    tests = [m[name]["test_accuracy_percent"]["mean"] for name in ("none", "batch")]
+    assert rising(tests)
+
+
+@shows(3, "train.py", "train_digits")
+def the_loop_learns(m: Metrics) -> None:
+    assert m["test_mean"] > 8 * m["chance"][0]
+
+
+# --- chapter 4 ---
+
+
+@shows(4, "demo_conv_math.py", "conv_math")
+def convolution_commutes_with_shifts(m: Metrics) -> None:
+    assert m["laws"]["convolution"]["commutative"] < 1e-12 < m["laws"]["correlation"]["commutative"]
+
+
+@shows(4, "model.py", "model_table")
+def counts_are_the_published_ones(m: Metrics) -> None:
+    assert m["original"]["vgg11"]["parameters"] == 132_863_336
+
+
+@shows(4, "receptive_field.py", "receptive_field")
+def the_effective_field_is_smaller(m: Metrics) -> None:
+    assert m["stacks"]["exponent"]["relu"] < m["stacks"]["exponent"]["theory"]
+    for row in m["networks"].values():
+        assert row["effective"]["mean"] <= row["theory"]
+
+
+@shows(4, "demo_augmentation.py", "augmentation")
+def augmentation_hides_a_part(m: Metrics) -> None:  # its times are not asserted
+    assert 5 < m["hidden_percent"] < 50 and len(m["microseconds"]) == 10
+
+
+@shows(4, "exp_translation.py", "translation")
+def a_moved_picture_is_new_to_an_mlp(m: Metrics) -> None:
+    moved = {name: row["centred"]["2"] for name, row in m["shift"].items()}
+    assert min(moved["cnn_flatten"], moved["cnn_mean"]) > 2 * max(moved["mlp"], moved["mlp_wide"])
+
+
+@shows(4, "exp_data_size.py", "data_size_digits")
+def pictures_are_worth_more_than_augmentation(m: Metrics) -> None:
+    plain, augmented = m["mean"]["without"], m["mean"]["with"]
+    fewest, most = str(m["sizes"][0]), str(m["sizes"][-1])
+    assert plain[fewest] < augmented[fewest] and plain[fewest] + 15 < plain[most]
+
+
+@shows(4, "train.py", "train_shapes_simple_cnn", "--dataset shapes")
+@shows(4, "train.py", "train_digits_simple_cnn", "--dataset digits")
+def the_network_leaves_chance(m: Metrics) -> None:
+    assert m["test_mean"] > 2.5 * m["baseline"]
+
+
+@shows(4, "inference.py", "inference")
+def most_pictures_are_recognised(m: Metrics) -> None:
+    assert m["right"] >= 8 and m["named"] == 10
+
+
+@shows(4, "exp_architectures.py", "architectures_digits")
+def a_heavy_network_sees_few_pictures(m: Metrics) -> None:
+    networks = m["networks"]
+    assert mean(networks["alexnet"]["pictures"]) < mean(networks["simple_cnn"]["pictures"])
+    assert mean(networks["alexnet"]["test"]) < max(mean(row["test"]) for row in networks.values())
+
+
+@shows(4, "exp_depth_vgg.py", "depth_vgg_digits")
+def batch_norm_lets_depth_learn(m: Metrics) -> None:
+    assert min(m["bn_gain"].values()) > 20
+    assert mean(m["networks"]["vgg19"]["test"]) < 3 * m["chance"]
+
+
+@shows(4, "exp_ladder.py", "ladder_digits", "--dataset shapes")
+def the_ladder_rises(m: Metrics) -> None:
+    tests = {name: mean(row["test"]) for name, row in m["rungs"].items()}
+    assert tests["sigmoid"] < 20 and rising([tests[n] for n in ("sigmoid", "relu", "he")])
+    assert min(tests["one_cycle"], tests["longer"], tests["mirror"]) > 80
+
+
+@shows(4, "speedrun.py", "speedrun_shapes", "--dataset shapes")
+def more_seconds_are_more_accuracy(m: Metrics) -> None:
+    short, long = (row["accuracy_6_percent"] for row in m["means"].values())
+    assert short + 10 < long > 80
+
+
+# --- chapter 5 ---
+
+
+@shows(5, "src/model_train.py", "compare_digits_32", "--dataset shapes")
+def the_residual_network_falls_below_its_twin(m: Metrics) -> None:
+    losses = {kind: mean(row["train_loss"]) for kind, row in m["networks"].items()}
+    assert losses["resnet"] < losses["plainnet"] / 2
+    assert mean(m["networks"]["resnet"]["test"]) > mean(m["networks"]["plainnet"]["test"]) + 20
+
+
+@shows(5, "src/model.py", "model_costs")
+def costs_are_the_published_ones(m: Metrics) -> None:
+    assert m["networks"]["resnet50"]["published"]["parameters"] == 25_557_032
+
+
+@shows(5, "src/inference.py", "inference")
+def the_airplane_is_recognised(m: Metrics) -> None:
+    assert m["right"] == m["named"] == 1
+
+
+@shows(5, "src/cam.py", "cam_natural_images96")
+def the_heat_finds_what_counts(m: Metrics) -> None:
+    assert min(row["score"] for row in m["scores"].values()) > 0.1
+    for name, kept in m["sanity"].items():  # with shuffled weights the map is another one
+        assert min(r for r in kept[1:] if r is not None) < 0.9 * kept[0], name
+
+
+@shows(5, "src/exp_degradation.py", "degradation_digits")
+def depth_harms_the_plain_network_only(m: Metrics) -> None:
+    assert m["depth_cost"]["plainnet"] > 0.2 and m["depth_cost"]["resnet"] < 0.1
+    errors = {name: mean(row["train_error"]) for name, row in m["networks"].items()}
+    assert errors["plainnet32"] > 2 * errors["resnet32"]
+
+
+@shows(5, "src/exp_gradient_flow.py", "gradient_flow")
+def shortcuts_keep_the_gradient_even(m: Metrics) -> None:
+    ratio = {name: row["ratio"] for name, row in m["variants"].items()}
+    assert ratio["residual_bn"] < ratio["plain_bn"] / 3
+    assert m["variants"]["plain"]["condition"] > m["variants"]["residual"]["condition"]
+
+
+@shows(5, "src/exp_unravelled.py", "unravelled")
+def a_residual_network_survives_a_deletion(m: Metrics) -> None:
+    errors = {name: sorted(row["one"])[len(row["one"]) // 2] for name, row in m["networks"].items()}
+    assert errors["resnet20"] + 20 < errors["plainnet20"]
+
+
+@shows(5, "src/exp_ablations.py", "ablations_digits_20")
+def no_shortcut_is_the_worst_switch(m: Metrics) -> None:
+    tests = {name: mean(row["test"]) for name, row in m["variants"].items()}
+    worst = tests.pop("plain")
+    assert worst + 20 < min(tests.values())
+
+
+@shows(5, "src/exp_modern.py", "modern_digits")
+def fewer_operations_are_not_fewer_milliseconds(m: Metrics) -> None:
+    costs, tests = m["costs"], {name: mean(row["test"]) for name, row in m["networks"].items()}
+    light, heavy = costs["shufflenet_v2_x0_5"], costs["resnet20"]
+    assert 5 * light["macs"] < heavy["macs"] and tests["resnet20"] > max(
+        50, tests["shufflenet_v2_x0_5"]
+    )
+
+
+@shows(5, "src/fine_tune.py", "fine_tune_embedded")
+def borrowed_features_beat_a_fresh_start(m: Metrics) -> None:
+    tests = {name: mean(row["10"]["test"]) for name, row in m["methods"].items()}
+    assert min(tests["frozen"], tests["layerwise"]) > tests["scratch"] + 5
+    assert tests["frozen"] > m["chance"] + 10
