@@ -94,6 +94,9 @@ class Page:
     needs: str  # what a reader must know, in plain words: links would depend on where they stand
     needs_zh: str
     first: bool = False  # on the first-reading path
+    first_minutes: float = 0  # what the path takes of `minutes`; 0: all, nothing is left out
+    leave_out: str = ""  # what it leaves out, to follow "without"
+    leave_out_zh: str = ""
 
     def file_in(self, language: str) -> str:
         """The file of the page in "en" or "zh", relative to the chapter."""
@@ -186,7 +189,16 @@ def _check_pages(pages: Sequence[Page], where: str, folder: Path) -> None:
             raise ManifestError(f"{place}: {page.file} stands after {before}: order them by name.")
         if not page.minutes:
             raise ManifestError(f"{place}: key 'minutes' must be above 0.")
-        for key in ("title", "title_zh", "needs", "needs_zh"):
+        shorter = (page.first_minutes > 0, bool(page.leave_out), bool(page.leave_out_zh))
+        if any(shorter) and not (page.first and all(shorter)):
+            raise ManifestError(
+                f"{place}: a first reading that leaves something out has all of first = true, "
+                "first_minutes, leave_out and leave_out_zh."
+            )
+        if page.first_minutes >= page.minutes:
+            raise ManifestError(f"{place}: key 'first_minutes' must be below 'minutes'.")
+        keys = ["title", "title_zh", "needs", "needs_zh"]
+        for key in keys + ["leave_out", "leave_out_zh"] * any(shorter):
             text = getattr(page, key)
             if not text.strip() or "](" in text:
                 raise ManifestError(f"{place}: key '{key}' must be plain words, not {text!r}.")

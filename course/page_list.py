@@ -26,12 +26,22 @@ def _table(document: Document, chapter: Chapter) -> str:
         [
             _link(document, chapter, page),
             f"{page.minutes:g}",
-            "●" if page.first else "",
+            _first(document, page),
             document.choose(page.needs, page.needs_zh),
         ]
         for page in chapter.pages
     ]
     return f"{markdown_table(header.split('|'), rows, 'lrll')}\n\n{_totals(document, chapter)}"
+
+
+def _first(document: Document, page: Page) -> str:
+    """Whether the page is on the first-reading path, and what that leaves out."""
+    if not page.leave_out:
+        return "●" if page.first else ""
+    return document.choose(
+        f"● {page.first_minutes:g} minutes, without {page.leave_out}",
+        f"● {page.first_minutes:g} 分钟，略去{page.leave_out_zh}",
+    )
 
 
 def _totals(document: Document, chapter: Chapter) -> str:
@@ -40,9 +50,9 @@ def _totals(document: Document, chapter: Chapter) -> str:
     if not first:
         return document.choose(f"All pages: {every} minutes.", f"全部页面：{every} 分钟。")
     return document.choose(
-        f"First reading (●): {len(first)} pages, {_minutes(first)} minutes; "
+        f"First reading (●): {len(first)} pages, {_first_minutes(first)} minutes; "
         f"all {len(chapter.pages)} pages: {every} minutes.",
-        f"初读路线（●）：{len(first)} 页，{_minutes(first)} 分钟；"
+        f"初读路线（●）：{len(first)} 页，{_first_minutes(first)} 分钟；"
         f"全部 {len(chapter.pages)} 页：{every} 分钟。",
     )
 
@@ -53,6 +63,7 @@ def _way(document: Document, chapter: Chapter) -> str:
     parts = [
         document.choose(f"Page {index + 1} of {count}", f"第 {index + 1} 页，共 {count} 页"),
         document.choose(f"{page.minutes:g} minutes", f"{page.minutes:g} 分钟"),
+        *_shorter(document, page),
         document.choose(f"you need: {page.needs}", f"需要的基础：{page.needs_zh}"),
     ]
     for other, word in ((index - 1, ("previous", "上一页")), (index + 1, ("next", "下一页"))):
@@ -66,6 +77,12 @@ def _way(document: Document, chapter: Chapter) -> str:
     return " · ".join(parts)
 
 
+def _shorter(document: Document, page: Page) -> list[str]:
+    """What a first reading leaves out of the page, if anything."""
+    words = _first(document, page).removeprefix("● ")
+    return [document.choose(f"first reading: {words}", f"初读：{words}")] if page.leave_out else []
+
+
 def _link(document: Document, chapter: Chapter, page: Page) -> str:
     """The number of the page, and its title as a link."""
     target = document.link(chapter.folder / page.file_in(document.language))
@@ -75,3 +92,7 @@ def _link(document: Document, chapter: Chapter, page: Page) -> str:
 
 def _minutes(pages: Sequence[Page]) -> str:
     return f"{sum(page.minutes for page in pages):g}"
+
+
+def _first_minutes(pages: Sequence[Page]) -> str:
+    return f"{sum(page.first_minutes or page.minutes for page in pages):g}"

@@ -235,7 +235,6 @@ def test_imports_inside_a_chapter_go_down(chapter: Chapter):
     assert wrong_arrows(ROOT, chapter.name, scripts) == []
 
 
-@pytest.mark.xfail(reason="the front page is being written", strict=False)
 @pytest.mark.parametrize("chapter", MOVED, ids=lambda chapter: chapter.name)
 def test_the_front_page_names_what_stands_at_the_root(chapter: Chapter):
     assert unnamed_at_the_root(chapter.folder) == []

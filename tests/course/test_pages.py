@@ -33,6 +33,7 @@ needs = "nothing"
 needs_zh = "无"
 first = true
 """
+SHORTER = 'first_minutes = 8\nleave_out = "the proof"\nleave_out_zh = "证明"'
 BLOCK = "<!-- pages --><!-- /pages -->\n"
 
 
@@ -79,6 +80,10 @@ def test_pages_are_read(root):
         ('"第 1 页"', '" "', "key 'needs_zh' must be plain words"),
         ('"page 1"', '"page 1"\nfirst = "yes"', "key 'first' must be true or false"),
         ('"page 1"', '"page 1"\nfirts = true', "unknown key 'firts'"),
+        ('"page 1"', '"page 1"\nleave_out = "a proof"', "has all of first = true, first_minutes"),
+        ('"page 1"', '"page 1"\nfirst = true\nfirst_minutes = 5', "leave_out and leave_out_zh"),
+        ('"chapter 0"', f'"chapter 0"\n{SHORTER}'.replace("8", "20"), "must be below 'minutes'"),
+        ('"chapter 0"', f'"chapter 0"\n{SHORTER}'.replace("proof", "](", 1), "'leave_out' must"),
         ("[[pages]]", "[pages]", "chapter.toml"),
     ],
 )
@@ -102,6 +107,17 @@ def test_the_front_page_lists_the_pages(root):
     chinese = fill(root, BLOCK, "README.zh-CN.md")
     assert "| 2. [线](docs/02_lines.zh-CN.md) | 12.5 |  | 第 1 页 |" in chinese
     assert "初读路线（●）：2 页，25 分钟；全部 3 页：37.5 分钟。" in chinese
+
+
+def test_a_first_reading_may_leave_something_out(root, edit):
+    edit("chapter.toml", '"chapter 0"', f'"chapter 0"\n{SHORTER}')
+    front, page = fill(root, BLOCK, "README.md"), fill(root, BLOCK, "docs/01_dots.md")
+    assert "(docs/01_dots.md) | 20 | ● 8 minutes, without the proof | chapter 0 |" in front
+    assert "First reading (●): 2 pages, 13 minutes; all 3 pages: 37.5 minutes." in front
+    assert "Page 1 of 3 · 20 minutes · first reading: 8 minutes, without the proof · you" in page
+    front, page = fill(root, BLOCK, "README.zh-CN.md"), fill(root, BLOCK, "docs/01_dots.zh-CN.md")
+    assert "● 8 分钟，略去证明 |" in front and "2 页，13 分钟；全部 3 页" in front
+    assert "20 分钟 · 初读：8 分钟，略去证明 · 需要" in page
 
 
 def test_a_chapter_without_a_first_reading_path(root, edit):
