@@ -158,16 +158,17 @@ def errors_fall_with_width(m: Metrics) -> None:
 
 @shows(2, "exp_activations.py", "activations")
 def sigmoids_stop_deep_networks(m: Metrics) -> None:
-    deep = {name: m[name]["accuracy_depth_20_mean"] for name in ("sigmoid", "tanh", "relu", "elu")}
+    key = "accuracy_depth_20_mean_percent"
+    deep = {name: m[name][key] for name in ("sigmoid", "tanh", "relu", "elu")}
     assert min(deep["tanh"], deep["relu"], deep["elu"]) > 4 * deep["sigmoid"]
     assert 1e6 * m["sigmoid"]["first_gradient_30"] < m["relu"]["first_gradient_30"]
 
 
 @shows(2, "exp_initialization.py", "initialization")
 def only_kaiming_learns(m: Metrics) -> None:
-    accuracy = {name: row["mean"] for name, row in m["accuracy"].items()}
-    best = accuracy.pop("Kaiming")
-    assert best > 3 * max(accuracy.values())
+    percents = {name: row["mean"] for name, row in m["accuracy_percent"].items()}
+    best = percents.pop("Kaiming")
+    assert best > 3 * max(percents.values())
     for row in m["growth"]["relu"].values():
         assert row["forward_measured"] == pytest.approx(row["forward_predicted"], rel=0.1)
 
@@ -176,7 +177,7 @@ def only_kaiming_learns(m: Metrics) -> None:
 @shows(2, "classify.py", "classify_digits", "--dataset digits")
 @shows(2, "classify.py", "classify_fashion_mnist", "--dataset fashion_mnist")
 def the_mlp_beats_softmax_regression(m: Metrics) -> None:
-    assert m["accuracy_mean"] > m["softmax_regression"] > m["chance"]
+    assert m["accuracy_mean_percent"] > m["softmax_regression"] > m["chance"]
 
 
 @shows(2, "house_prices.py", "house_prices")
