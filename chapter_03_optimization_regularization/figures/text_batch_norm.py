@@ -62,7 +62,7 @@ def _draw_training(ax: Axes, random: np.random.Generator) -> None:
     ax.set_xticks(range(len(SIZES)), [str(size) for size in SIZES])
     ax.set(title=f"training: {BATCHES} batches that hold it", xlabel="numbers in the batch")
     ax.text(0.5, 1.02, "two numbers: always −1 or +1", fontsize=9, va="center")
-    ax.text(0, EXPECTED - 0.12, "(0 − 5) / 3", fontsize=9, ha="center", color="0.2")
+    ax.text(0, EXPECTED - 0.25, "(0 − 5) / 3", fontsize=9, ha="center", color="0.2")
     ax.grid(False, axis="x")
 
 
