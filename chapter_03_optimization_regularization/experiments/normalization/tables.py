@@ -1,4 +1,4 @@
-"""Numbers and tables of exp_normalization.py, for its JSON and the READMEs."""
+"""Numbers and tables of exp_normalization.py, for its JSON and the pages."""
 
 from __future__ import annotations
 
