@@ -1,6 +1,7 @@
 """Rules of the house: names, docstrings, short functions, imports without side effects."""
 
 import ast
+import functools
 import os
 import re
 import shutil
@@ -99,7 +100,10 @@ def test_imports_have_no_side_effects(tmp_path, untouched, calm_environment):
 
 
 def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
+    return parsed(file.read_text(encoding="utf-8"))
+
+
+parsed = functools.cache(ast.parse)  # several tests read all files
 
 
 # --- The arrangement of a chapter: scripts -> figures -> experiments -> lessons ---

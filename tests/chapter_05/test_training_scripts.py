@@ -211,8 +211,11 @@ def test_cam_scores_its_maps_and_knows_the_masks_of_shapes(tmp_path):
     }
 
 
-def test_a_kill_between_checkpoint_and_row_leaves_no_gap_in_the_gradients(tmp_path):
+def test_a_kill_between_checkpoint_and_row_leaves_no_gap_in_the_gradients(tmp_path, monkeypatch):
     """The epoch's checkpoint is written first; its row may be missing, or torn."""
+    monkeypatch.setattr(
+        model_train, "build_model", lambda *_, **__: CifarResNet(1, widths=(4, 8, 16))
+    )
     task, recipe = load_task("shapes", limit=64), Recipe(2, 32, 0.01)
     options = {"compile": False, "tensorboard": False, "device": "cpu", "precision": "fp32"}
 
