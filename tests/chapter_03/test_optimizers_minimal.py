@@ -3,6 +3,8 @@
 Each function adds to the last one; where the addition is off, the two take the same steps.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from chapter_03_optimization_regularization import optimizers as ours
 from chapter_03_optimization_regularization.optimizers import minimal
 from utils.seed import generator
 
+PAGES = Path(ours.__file__).parents[1] / "docs"
 STEPS = 50
 SHAPES = [(3, 4), (4,), ()]  # a matrix, a bias, a number
 HUGE = 1e30  # as eps, next to which sqrt(v^) is nothing in float64: Adam's scale is off
@@ -131,9 +134,12 @@ def test_a_list_that_is_too_short_is_refused():
         minimal.momentum([torch.zeros(2)] * 2, [torch.zeros(2)] * 2, [torch.zeros(2)], 0.1)
 
 
-def test_the_step_counts_in_its_docstring_are_what_it_prints(capsys):
+def test_the_step_counts_in_its_docstring_and_on_page_3_are_what_it_prints(capsys):
     minimal.main()
     lines = capsys.readouterr().out.splitlines()
     counts = [int(line.split()[-2]) for line in lines]
-    assert "{}, {} and {} steps".format(*counts) in minimal.__doc__
+    english, chinese = "{}, {} and {} steps".format(*counts), "{}、{} 和 {} 步".format(*counts)
+    assert english in minimal.__doc__
+    assert english in (PAGES / "03_adaptive_methods.md").read_text(encoding="utf-8")
+    assert chinese in (PAGES / "03_adaptive_methods.zh-CN.md").read_text(encoding="utf-8")
     assert counts[1] < counts[2] < counts[0]
