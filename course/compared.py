@@ -47,32 +47,32 @@ def _tables(stop: Stop, path: Path) -> str:
     ours, theirs = (read_json(file).get("tables", {}) for file in (path, other))
     for name in ours:
         if name in theirs and max(len(t["rows"]) for t in (ours[name], theirs[name])) <= MOST_ROWS:
-            return _pair(_table(ours[name], QUICK), _table(theirs[name], PUBLISHED), BOTH)
+            return _pair(_table(ours[name]), _table(theirs[name]))
     return ""
 
 
 def _pictures(path: Path, other: Path | None) -> str:
-    quick = _figure(path, QUICK)
-    return _pair(quick, _figure(other, PUBLISHED), BOTH) if other else _pair(quick, "", QUICK)
+    return _pair(_picture(path, path.stem), _picture(other, path.stem) if other else "")
 
 
-def _pair(quick: str, published: str, once: str) -> str:
-    """Both side by side; only one, with the caption `once`, if they are equal or alone."""
-    same = not published or quick.replace(QUICK, "") == published.replace(PUBLISHED, "")
-    inner = quick.replace(QUICK, once) if same else quick + published
-    return f'<div class="pair">{inner}</div>\n'
+def _pair(quick: str, published: str) -> str:
+    """Both side by side, or one of them if they are equal or nothing is published."""
+    if quick == published:
+        return f'<div class="pair">{_captioned(quick, BOTH)}</div>\n'
+    beside = _captioned(published, PUBLISHED) if published else ""
+    return f'<div class="pair">{_captioned(quick, QUICK)}{beside}</div>\n'
 
 
-def _figure(path: Path, caption: str) -> str:
+def _captioned(content: str, caption: str) -> str:
+    return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
+
+
+def _picture(path: Path, name: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    name = escape(path.name)
-    return (
-        f'<figure><img alt="{name}" src="data:{MIME[path.suffix]};base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return f'<img alt="{escape(name)}" src="data:{MIME[path.suffix]};base64,{data}">'
 
 
-def _table(table: dict[str, Any], caption: str) -> str:
+def _table(table: dict[str, Any]) -> str:
     """A results table in English."""
     columns = table["columns"]
     head = "".join(f"<th>{_text(column['en'])}</th>" for column in columns)
@@ -80,10 +80,7 @@ def _table(table: dict[str, Any], caption: str) -> str:
         "<tr>" + "".join(map(_cell, row, [c["format"] for c in columns])) + "</tr>"
         for row in table["rows"]
     )
-    return (
-        f'<figure><div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
 
 
 def _cell(value: Any, spec: str) -> str:

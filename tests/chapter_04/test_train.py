@@ -1,6 +1,7 @@
 """The recipe, the batches it is fed, and train.py as a newcomer uses it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from chapter_04_cnn_classic.image_tasks import (
     ImageTask,
     eval_batches,
     load_task,
+    quick_augment,
+    quick_choice,
     standardize,
     to_pixels,
     train_batches,
@@ -240,3 +243,16 @@ def test_choices_that_do_not_fit_are_one_sentence(words, expected, tmp_path, cap
     assert code == 2
     message = capsys.readouterr().err
     assert expected in message and "Traceback" not in message
+
+
+def test_a_quick_run_takes_digits_in_the_place_of_shapes_or_is_a_smoke_run(capsys):
+    def choose(name):
+        run = SimpleNamespace(args=SimpleNamespace(dataset=name), smoke=False)
+        limit = quick_choice(run, 300)
+        return run.args.dataset, limit, run.smoke, "in the place of" in capsys.readouterr().out
+
+    assert choose("shapes") == choose("shapes96") == ("digits", None, False, True)
+    assert choose("digits") == ("digits", None, False, False)
+    assert choose("cifar10") == ("cifar10", 300, True, False)
+    assert quick_augment("flip", "digits", True) == "crop:1"
+    assert quick_augment("flip", "digits", False) == quick_augment("flip", "x", True) == "flip"
