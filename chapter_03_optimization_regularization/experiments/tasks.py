@@ -2,7 +2,7 @@
 
     task = load_task("digits")            # embedded, 8x8; also "mnist", "fashion_mnist"
     x, y = task.train                     # (N, 1, H, W) float32 standardised, (N,) int64
-    model = small_cnn(norm="batch")       # about 25 thousand parameters
+    model = small_cnn(norm="batch")       # 24,170 parameters
     model = small_mlp()                   # 64-128-64-10, from chapter 2's layers
 
 Convolutions are chapter 4's lesson; here they come from torch.nn. The layers between them, the
