@@ -78,13 +78,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     for name in args.models:
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            work = partial(race, name, task, seed, args, run, precision)
+            work = partial(train_one, name, task, seed, args, run, precision)
             runs.append(run.once(work, model=name, seed=seed))
         results[name] = runs
     report(args, run, task, results)
 
 
-def race(
+def train_one(
     name: str, task: ImageTask, seed: int, args: argparse.Namespace, run: Run, precision: str
 ) -> dict[str, float]:
     """Train one network for about args.seconds; accuracies in per cent and what it cost."""

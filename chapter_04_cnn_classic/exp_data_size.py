@@ -78,7 +78,7 @@ def repeated(rows: Tensor, total: int, seed: int) -> Tensor:
     return torch.cat(order)[:total]
 
 
-def run_once(
+def train_one(
     task: ImageTask, size: int, augment: str, seed: int, args: argparse.Namespace
 ) -> dict[str, float]:
     """Train on `size` pictures for args.steps steps; test accuracy (%) and training loss."""
@@ -212,7 +212,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     percents = {kind: np.zeros((len(seeds), len(sizes))) for kind in cases}
     jobs = [(s, n, kind) for s in range(len(seeds)) for n in range(len(sizes)) for kind in cases]
     for s, n, kind in cli.progress(jobs, f"{args.dataset}, trainings"):
-        result = run_once(task, sizes[n], cases[kind], seeds[s], args)
+        result = train_one(task, sizes[n], cases[kind], seeds[s], args)
         run.log(seed=seeds[s], size=sizes[n], augment=cases[kind], **result)
         percents[kind][s, n] = result["accuracy_percent"]
     chance = 100 - 100 / len(task.classes)  # error of guessing, in per cent

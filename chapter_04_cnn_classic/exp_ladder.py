@@ -194,9 +194,9 @@ def quick_task(args: argparse.Namespace, run: Run) -> ImageTask:
 def step_up(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> dict[str, Any]:
     """The row of one rung and seed: by a training, or by a second test of trained weights."""
     if not rung.mirror_of:
-        return climb(rung, task, seed, run, precision)
+        return train_one(rung, task, seed, run, precision)
     trained_rung = replace(rung, name=rung.mirror_of, mirror_of="")
-    work = partial(climb, trained_rung, task, seed, run, precision)
+    work = partial(train_one, trained_rung, task, seed, run, precision)
     row = run.once(work, rung=trained_rung.name, seed=seed)
     model = trained(rung, task, seed, run).to(run.device)
     where = {"mirror": True, "device": run.device}
@@ -205,7 +205,7 @@ def step_up(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) ->
     return row | {"rung": rung.name} | scores
 
 
-def climb(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> dict[str, Any]:
+def train_one(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) -> dict[str, Any]:
     """Train one rung with one seed; its accuracies in per cent. The weights go to the folder."""
     torch.manual_seed(seed)
     model = rung.build(task)

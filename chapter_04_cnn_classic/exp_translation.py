@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_once(
+def train_one(
     case: Case, task: ImageTask, seed: int, args: argparse.Namespace, **where: Any
 ) -> dict[str, Any]:
     """Train one network and move the test pictures; lists over the shifts 0 .. margin."""
@@ -234,7 +234,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     rows: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases(blocks[1:])}
     jobs = [(case, seed) for seed in seeds for case in rows]
     for case, seed in cli.progress(jobs, f"{task.name}, trainings"):
-        found = run_once(case, task, seed, args, device=run.device, precision=run.precision)
+        found = train_one(case, task, seed, args, device=run.device, precision=run.precision)
         run.log(network=case[0], pictures=case[1], block=case[2], seed=seed, **found)
         rows[case].append(found)
     runs = {c: {k: np.array([row[k] for row in r]) for k in r[0]} for c, r in rows.items()}

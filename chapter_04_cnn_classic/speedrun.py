@@ -86,7 +86,7 @@ def widths(text: str) -> tuple[int, ...]:
     return tuple(cli.positive_int(word) for word in text.split(","))
 
 
-def race(
+def train_one(
     task: ImageTask, settings: Settings, seed: int, use_val: bool, precision: str, run: Run
 ) -> dict[str, float]:
     """One training and its tests: seconds, and accuracies in per cent by number of views.
@@ -124,7 +124,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         settings = settings_of(args, epochs)
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
-            work = partial(race, task, settings, seed, args.use_val, precision, run)
+            work = partial(train_one, task, settings, seed, args.use_val, precision, run)
             runs.append(run.once(work, epochs=epochs, seed=seed))
         rows.append((settings, runs))
     report(args, run, task, rows, precision)

@@ -128,7 +128,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     rows, histories, shown = [], [], None
     for seed in range(args.seed, args.seed + args.seeds):
         folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
-        model, history = train_once(args, run, task, recipe, seed, folder)
+        model, history = train_one(args, run, task, recipe, seed, folder)
         logits = recipes.predict(model, task, device=run.device)
         histories.append(history)
         rows.append(judge(history, logits, task))
@@ -137,7 +137,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     report(args, run, task, recipe, shown, rows, histories)
 
 
-def train_once(
+def train_one(
     args: argparse.Namespace, run: Run, task: ImageTask, recipe: Recipe, seed: int, folder: Path
 ) -> tuple[torch.nn.Module, History]:
     """One training in `folder`; resumed if the command says so and the folder has a last.pth."""

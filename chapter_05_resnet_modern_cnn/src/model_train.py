@@ -121,7 +121,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     for kind in TYPES[args.model_type]:
         results[kind] = []
         for seed in range(args.seed, args.seed + args.seeds):
-            model, row = train_once(f"{kind}{args.depth}", args, run, task, recipe, seed)
+            model, row = train_one(f"{kind}{args.depth}", args, run, task, recipe, seed)
             models.setdefault(kind, model)
             results[kind].append(row)
     report(args, run, task, recipe, models, results)
@@ -140,7 +140,7 @@ def recipe_of(args: argparse.Namespace, epochs: int) -> Recipe:
     )
 
 
-def train_once(
+def train_one(
     name: str, args: argparse.Namespace, run: Run, task: ImageTask, recipe: Recipe, seed: int
 ) -> tuple[nn.Module, dict[str, Any]]:
     """One network, one seed: its best weights, and what is reported of its training."""

@@ -79,16 +79,16 @@ def test_a_run_learns_and_repeats_itself(augment):
         steps=80, batch_size=32, lr=1e-2, widths=(16, 32),
         device_used=torch.device("cpu"), precision_used="fp32",
     )  # fmt: skip
-    first = script.run_once(task, 200, augment, 0, args)
+    first = script.train_one(task, 200, augment, 0, args)
     assert first["accuracy_percent"] > 50  # chance: 10 %
     if augment:
-        assert script.run_once(task, 200, augment, 0, args) == first
+        assert script.train_one(task, 200, augment, 0, args) == first
 
 
 def test_augmentation_that_does_not_fit_stops_before_the_plain_trainings(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(script, "run_once", lambda *args: pytest.fail("it trains"))
+    monkeypatch.setattr(script, "train_one", lambda *args: pytest.fail("it trains"))
     words = ["--augment", "crop:8", "--output_dir", str(tmp_path)]
     assert script.main(words) == 2
     message = capsys.readouterr().err

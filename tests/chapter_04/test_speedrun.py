@@ -202,7 +202,7 @@ def test_the_least_settings_that_pass_do_train(task, changes):
     "words", [["--budgets", "4,0.001"], ["--batch_size", "999999"], ["--widths", "8,8,8,8,8,8"]]
 )
 def test_speedrun_refuses_before_the_first_training(words, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(speedrun_script, "race", lambda *args: pytest.fail("it trains"))
+    monkeypatch.setattr(speedrun_script, "train_one", lambda *args: pytest.fail("it trains"))
     small = load_task("shapes", limit=40)
     monkeypatch.setattr(speedrun_script, "load_task", lambda *args, **options: small)
     words = ["--dataset", "shapes", "--output_dir", str(tmp_path), "--batch_size", "10", *words]

@@ -229,7 +229,7 @@ def test_a_kill_between_checkpoint_and_row_leaves_no_gap_in_the_gradients(tmp_pa
             log(**values)
 
         run.log = killed
-        return model_train.train_once("resnet20", run.args, run, task, recipe, 0)[1]["gradients"]
+        return model_train.train_one("resnet20", run.args, run, task, recipe, 0)[1]["gradients"]
 
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
