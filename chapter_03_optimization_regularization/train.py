@@ -9,7 +9,7 @@ go together in one call, and that a stopped run can be resumed to the very same 
     torchrun --nproc_per_node=2 chapter_03_optimization_regularization/train.py --threads 1
 
 Expected: about 99 % of the digits' test pictures. With several processes each takes its share of
-every batch: the result is that of one process up to rounding, where the rows can be shared evenly.
+every batch. The results are near, not equal: BatchNorm then sees the rows of one process only.
 """
 
 from __future__ import annotations
