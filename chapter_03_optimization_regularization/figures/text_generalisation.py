@@ -119,7 +119,7 @@ def penalised_minimum(penalty: str, strength: float, rounds: int = 200) -> Array
 
 def draw_l1_l2() -> Figure:
     """The two balls with the loss contour that touches them, and the weights by penalty."""
-    figure, axes = plotting.subplots(1, 3, width=10.5, height=3.6)
+    figure, axes = plotting.subplots(1, 3, width=10.5, height=3.9)
     for ax, power, name in ((axes[0], 1, "L1 ball"), (axes[1], 2, "L2 ball")):
         _draw_ball(ax, power, name)
     strengths = np.linspace(0, 3, 121)
@@ -146,7 +146,7 @@ def _draw_ball(ax: Axes, power: int, name: str) -> None:
     ax.plot(*LOSS_MINIMUM, "k*", markersize=10, label="least loss")
     ax.plot(*best, "o", color=plotting.COLORS[1], markersize=8, label="least loss in the ball")
     ax.set(title=f"{name}: ({best[0]:.2f}, {best[1]:.2f})", xlabel="θ₁", ylabel="θ₂")
-    ax.set(aspect="equal", xlim=(-1.4, 1.9), ylim=(-1.3, 2.5))
+    ax.set(aspect="equal", xlim=(-1.4, 1.9), ylim=(-2.0, 2.5))  # room for the legend
     ax.legend(fontsize=8, loc="lower right")
 
 
