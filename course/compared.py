@@ -64,7 +64,8 @@ def _pair(quick: str, published: str) -> str:
 
 
 def _captioned(content: str, caption: str) -> str:
-    return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
+    kind = ' class="table"' if "<table>" in content else ""
+    return f"<figure{kind}>{content}<figcaption>{caption}</figcaption></figure>"
 
 
 def _picture(path: Path, name: str) -> str:

@@ -36,9 +36,11 @@ table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
 .overview td:nth-child(2) { overflow-wrap: anywhere; min-width: 9rem; max-width: 26rem; }
 @media (max-width: 45rem) { .overview :is(td, th):nth-child(3) { display: none; } }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .9rem .25rem 0; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+code { overflow-wrap: anywhere; }
 .pair { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: .75rem 0; }
 .pair figure { margin: 0; flex: 1 1 20rem; min-width: 0; max-width: 48rem; }
+.pair .table { flex: 1 1 auto; min-width: min(100%, 50% - .75rem); max-width: 100%; }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 img { max-width: 100%; background: #fff; border-radius: 6px; border: 1px solid var(--line); }
 figcaption { font-size: .8rem; color: var(--soft); }

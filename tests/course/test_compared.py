@@ -36,7 +36,7 @@ def test_the_small_form_stands_beside_the_published_one(stop, tmp_path):
     write(tmp_path, "dot_digits", b"small", [["plain", 10.25]])
     write(stop.chapter.folder / "results", "dot_shapes", b"large", [["plain", (93.0, 0.5)]])
     page = comparison(stop)
-    assert page.count('<div class="pair">') == 2 and page.count("<figure>") == 4
+    assert page.count('<div class="pair">') == 2 and page.count("<figure") == 4
     assert page.index("10.2") < page.index("93.0 ± 0.5")
     assert page.count(f"<figcaption>{QUICK}</figcaption>") == 2
     assert page.count(f"<figcaption>{PUBLISHED}</figcaption>") == 2
@@ -48,13 +48,13 @@ def test_what_is_equal_is_shown_once(stop, tmp_path):
     write(stop.chapter.folder / "results", "dot_shapes", b"same", [["plain", 93.0]])
     page = comparison(stop)
     assert page.count(BOTH) == page.count('<div class="pair">') == 2
-    assert page.count("<figure>") == 2
+    assert page.count("<figure") == 2
 
 
 def test_what_has_nothing_published_stands_alone(stop, tmp_path):
     write(tmp_path, "dot_digits", b"small", [["plain", 10.25]])
     page = comparison(stop)
-    assert PUBLISHED not in page and BOTH not in page and page.count("<figure>") == 1
+    assert PUBLISHED not in page and BOTH not in page and page.count("<figure") == 1
 
 
 def test_long_tables_stay_in_the_chapter(stop, tmp_path):

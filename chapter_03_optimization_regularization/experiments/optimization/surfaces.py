@@ -157,7 +157,7 @@ def best_path(name: str, surface: Surface, rates: Sequence[float], steps: int) -
 
 def run_surfaces(quick: bool) -> dict[str, dict[str, Path]]:
     """The best path of every optimiser on every surface."""
-    every, shorter = (6, 8) if quick else (1, 1)
+    every, shorter = (3, 3) if quick else (1, 1)
     return {
         surface.name: {
             name: best_path(name, surface, rates_for(name)[::every], surface.steps // shorter)
