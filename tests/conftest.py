@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import functools
+import gc
 import hashlib
 import json
 import os
@@ -23,6 +24,18 @@ SLOW = ("notebook", "process", "quick")  # marks of what `make test-fast` leaves
 SLOW_FIXTURES = {"quick_run": "quick", "warm_python": "process", "help_of_scripts": "process"}
 START = subprocess.Popen.__init__
 SECONDS = 600  # only to stop a hanging script; no speed is asserted
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What collecting makes stays until the end: the garbage collector need not look through it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
