@@ -20,12 +20,18 @@ QUICK = 'quick run · <span lang="zh">快速运行</span>'
 PUBLISHED = 'published run · <span lang="zh">已发布的结果</span>'
 BOTH = 'quick run, equal to the published one · <span lang="zh">快速运行，与已发布的结果相同</span>'
 
+OTHER_DATA = (
+    '<p class="soft">The quick run takes other data, named in its pictures. '
+    '<span lang="zh">快速运行使用其他数据，图中注明。</span></p>'
+)
+
 
 def comparison(stop: Stop) -> str:
     """What the stop's runs were, their tables, and their pictures."""
     tables = "".join(_tables(stop, path) for path in stop.results)
     pictures = "".join(_pictures(path, stop.published(path)) for path in stop.pictures)
-    return f"{_origin(stop)}{tables}{pictures}"
+    other_data = OTHER_DATA if stop.script.quick_writes else ""
+    return f"{_origin(stop)}{other_data}{tables}{pictures}"
 
 
 def _origin(stop: Stop) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from course.compared import BOTH, MOST_ROWS, PUBLISHED, QUICK, comparison
+from course.compared import BOTH, MOST_ROWS, OTHER_DATA, PUBLISHED, QUICK, comparison
 from course.manifest import load_chapters
 from course.stop import Stop
 from utils.file_io_util import write_json
@@ -37,6 +37,7 @@ def test_the_small_form_stands_beside_the_published_one(stop, tmp_path):
     write(stop.chapter.folder / "results", "dot_shapes", b"large", [["plain", (93.0, 0.5)]])
     page = comparison(stop)
     assert page.count('<div class="pair">') == 2 and page.count("<figure") == 4
+    assert OTHER_DATA in page
     assert page.index("10.2") < page.index("93.0 ± 0.5")
     assert page.count(f"<figcaption>{QUICK}</figcaption>") == 2
     assert page.count(f"<figcaption>{PUBLISHED}</figcaption>") == 2
@@ -53,7 +54,8 @@ def test_what_is_equal_is_shown_once(stop, tmp_path):
 
 def test_what_has_nothing_published_stands_alone(stop, tmp_path):
     write(tmp_path, "dot_digits", b"small", [["plain", 10.25]])
-    page = comparison(stop)
+    page = comparison(replace(stop, script=replace(stop.script, quick_writes=())))
+    assert OTHER_DATA not in page
     assert PUBLISHED not in page and BOTH not in page and page.count("<figure") == 1
 
 
