@@ -38,6 +38,10 @@ def pytest_collection() -> Iterator[None]:
         gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # the libraries free what they hold when Python ends, and complain if they cannot
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what a fixture makes slow; several workers begin with the slow tests."""
     for item in items:
