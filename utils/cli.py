@@ -147,7 +147,8 @@ def make_parser(
         add("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="processor")
     if precision:
         add("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="numbers")
-    add("--threads", type=thread_count, default=0, help="CPU threads; 0: library default")
+    help_text = "CPU threads; 0: library default, with --quick one"
+    add("--threads", type=thread_count, default=0, help=help_text)
     help_text = "folder of the data sets (default: $DL_COURSE_DATA, else data/)"
     add("--data_dir", type=path, help=help_text)
     help_text = "folder that receives the run folder"
@@ -328,6 +329,8 @@ def _prepare(args: argparse.Namespace, uses_torch: bool) -> None:
     from utils.seed import seed_everything
 
     seed_everything(args.seed, with_torch=uses_torch)
+    if args.quick:  # its matrices are small: a second thread would mostly be waited for
+        args.threads = args.threads or 1
     if args.threads:
         from utils.device import set_threads
 

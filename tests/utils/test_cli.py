@@ -183,6 +183,14 @@ def test_unwritable_output_folder(tmp_path, capsys):
     assert "cannot write to the folder" in capsys.readouterr().err
 
 
+def test_a_quick_run_takes_one_thread_unless_told(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr("utils.device.set_threads", lambda count, **_: taken.append(count))
+    script = make_script(tmp_path, lambda args, run: None)
+    assert [script(*words) for words in ([], ["--quick"], ["--quick", "--threads", "2"])] == [0] * 3
+    assert taken == [1, 2]
+
+
 def test_quick_results_cannot_be_published(tmp_path, capsys):
     assert make_script(tmp_path, lambda args, run: None)("--quick", "--publish") == 2
     assert "too small to publish" in capsys.readouterr().err
