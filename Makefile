@@ -12,7 +12,7 @@ JOBS   ?= auto
 help:
 	@echo "make tour        install, run every chapter's quick scripts, write one HTML report"
 	@echo "make test        install, lint, run all tests"
-	@echo "make test-fast   the tests that start no process: 3 minutes instead of 8 on two cores"
+	@echo "make test-fast   the tests that start no process: a third of the time"
 	@echo "make setup       install only (into $(VENV))"
 	@echo "make lint        ruff + import-linter        make format      ruff format"
 	@echo "make verify      re-evaluate shipped weights make benchmarks  ours against the framework's"

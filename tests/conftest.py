@@ -5,6 +5,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -49,7 +50,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in SLOW])
+        items.sort(key=lambda item: (*is_fast(item), script_of(item)))
+
+
+def is_fast(item: pytest.Item) -> list[bool]:
+    return [item.get_closest_marker(mark) is None for mark in SLOW]
+
+
+def script_of(item: pytest.Item) -> tuple[str, ...]:
+    """The chapter and the command of a test of one script, which stands in its name.
+
+    Such tests stand together: a worker that asked for a quick run that another one is making would
+    only wait.
+    """
+    if "quick_run" not in getattr(item, "fixturenames", ()):
+        return ()
+    named = re.search(r"\[(?:chapter_0?)?(\d+)[\w/ ]*?(\w+\.py[^\]]*)\]", item.name)
+    return named.groups() if named else ()
 
 
 @pytest.hookimpl(wrapper=True)
