@@ -212,11 +212,11 @@ def load_weights(path: str | Path) -> tuple[list[Tensor], dict]:
     return [Tensor(state[name]) for name in names], checkpoint
 
 
-def test_accuracy(parameters: list[Tensor], data: ImageData) -> float:
+def accuracy_on_test(parameters: list[Tensor], data: ImageData) -> float:
     return accuracy(predict(parameters, pixels(data, data.test)), data.test.labels)
 
 
-evaluate_checkpoint = evaluator(load_weights, datasets.load, test_accuracy)
+evaluate_checkpoint = evaluator(load_weights, datasets.load, accuracy_on_test)
 
 
 # ------------------------------------------------------------------------------ the script

@@ -293,11 +293,11 @@ def load_model(path: Path, dataset: str | None = None) -> tuple[MLP, dict[str, A
     return model, checkpoint
 
 
-def test_accuracy(model: nn.Module, task: Task) -> float:
+def accuracy_on_test(model: nn.Module, task: Task) -> float:
     return accuracy(model, task.test)
 
 
-evaluate_checkpoint = evaluator(load_model, load_task, test_accuracy)
+evaluate_checkpoint = evaluator(load_model, load_task, accuracy_on_test)
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:

@@ -153,7 +153,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             {
                 "epochs": len(history.epochs),
                 "val": 100 * history.best_row()["val_accuracy"],
-                "test": 100 * test_accuracy(model, task, run.device),
+                "test": 100 * accuracy_on_test(model, task, run.device),
                 "chance": 100 / len(task.classes),
                 "seconds": history.seconds,
             }
@@ -191,12 +191,12 @@ def load_model(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     return model, checkpoint
 
 
-def test_accuracy(model: nn.Module, task: Task, device: torch.device | str = "cpu") -> float:
+def accuracy_on_test(model: nn.Module, task: Task, device: torch.device | str = "cpu") -> float:
     held_out = Batches(*task.test, batch_size=1000)
     return evaluate(model, classification_loss(), held_out, device)["accuracy"]
 
 
-evaluate_checkpoint = evaluator(load_model, load_task, test_accuracy)
+evaluate_checkpoint = evaluator(load_model, load_task, accuracy_on_test)
 
 
 def main(argv: list[str] | None = None) -> int:

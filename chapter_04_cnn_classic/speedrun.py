@@ -291,12 +291,12 @@ def load_speednet(path: Path) -> tuple[SpeedNet, dict[str, Any]]:
     return model, checkpoint
 
 
-def test_accuracy(model: SpeedNet, task: ImageTask) -> float:
+def accuracy_on_test(model: SpeedNet, task: ImageTask) -> float:
     """With all views."""
     return share_right(predict(model, task, "test", VIEWS[-1], "fp32"), task.test[1])
 
 
-evaluate_checkpoint = evaluator(load_speednet, load_task, test_accuracy)
+evaluate_checkpoint = evaluator(load_speednet, load_task, accuracy_on_test)
 
 
 def main(argv: list[str] | None = None) -> int:

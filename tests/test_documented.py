@@ -35,7 +35,22 @@ def test_a_documented_command_still_parses(command, monkeypatch):
 def test_a_documented_name_can_still_be_imported(module):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # old names say where the new ones are
-        for name in DOCUMENTED["imports"][module].split():
-            found = importlib.import_module(module)
-            if not hasattr(found, name):
-                importlib.import_module(f"{module}.{name}")  # a module of a package
+        found = importlib.import_module(module)
+        names = DOCUMENTED["imports"][module].split()
+        missing = [
+            name for name in names if not hasattr(found, name) and not is_module(found, name)
+        ]
+    assert not missing, f"{module} lost {missing}"
+
+
+def is_module(package, name: str) -> bool:
+    """Whether `from package import name` gives a module of it."""
+    try:
+        return bool(importlib.import_module(f"{package.__name__}.{name}"))
+    except ModuleNotFoundError:
+        return False
+
+
+def test_a_lost_name_is_seen():
+    package = importlib.import_module("chapter_03_optimization_regularization")
+    assert is_module(package, "optimizers") and not is_module(package, "gone")
