@@ -79,7 +79,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
             work = partial(train_one, name, task, seed, args, run, precision)
-            runs.append(run.once(work, model=name, seed=seed))
+            runs.append(run.once(work, dataset=task.name, model=name, seed=seed))
         results[name] = runs
     report(args, run, task, results)
 

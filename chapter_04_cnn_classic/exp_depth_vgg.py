@@ -89,7 +89,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         results[name] = []
         for seed in range(args.seed, args.seed + args.seeds):
             work = partial(train_one, name, task, seed, args, run)
-            results[name].append(run.once(work, model=name, seed=seed))
+            results[name].append(run.once(work, dataset=task.name, model=name, seed=seed))
     report(args, run, task, results)
 
 

@@ -174,7 +174,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
             work = partial(step_up, rung, task, seed, run, precision)
-            runs.append(run.once(work, rung=rung.name, seed=seed))
+            runs.append(run.once(work, dataset=task.name, rung=rung.name, seed=seed))
         results[rung.name] = (rung, runs)
     report(args, run, task, results)
 
@@ -197,7 +197,7 @@ def step_up(rung: Rung, task: ImageTask, seed: int, run: Run, precision: str) ->
         return train_one(rung, task, seed, run, precision)
     trained_rung = replace(rung, name=rung.mirror_of, mirror_of="")
     work = partial(train_one, trained_rung, task, seed, run, precision)
-    row = run.once(work, rung=trained_rung.name, seed=seed)
+    row = run.once(work, dataset=task.name, rung=trained_rung.name, seed=seed)
     model = trained(rung, task, seed, run).to(run.device)
     where = {"mirror": True, "device": run.device}
     splits = ("val", "test")

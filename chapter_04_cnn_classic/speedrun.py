@@ -125,7 +125,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         runs = []
         for seed in range(args.seed, args.seed + args.seeds):
             work = partial(train_one, task, settings, seed, args.use_val, precision, run)
-            runs.append(run.once(work, epochs=epochs, seed=seed))
+            runs.append(run.once(work, dataset=task.name, epochs=epochs, seed=seed))
         rows.append((settings, runs))
     report(args, run, task, rows, precision)
 

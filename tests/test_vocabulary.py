@@ -118,3 +118,21 @@ def test_one_word_for_one_role_in_the_scripts(chapter):
     assert files and [p.name for p in files if "tables" not in functions(p)] == []
     scripts = [p for p in folder.glob("*.py") if "run.save_result" in p.read_text("utf-8")]
     assert scripts and [p.name for p in scripts if "report" not in functions(p)] == []
+
+
+def test_a_line_of_other_data_is_not_taken_for_finished_work():
+    """`run.once` looks for the facts that it is given; the data set is one of them."""
+    calls = [
+        (file, node)
+        for folder in ROOT.glob("chapter_*")
+        for file in sorted(folder.rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "run.once"
+    ]
+    assert len(calls) >= 9
+    nameless = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file, node in calls
+        if "dataset" not in {word.arg for word in node.keywords}
+    ]
+    assert nameless == []

@@ -147,7 +147,8 @@ class Run:
     def once(self, work: Callable[[], dict[str, Any]], **facts: Any) -> dict[str, Any]:
         """The logged line with these facts, or else `work()`, done now and logged with them.
 
-        So a resumed run does nothing again that it had finished.
+        So a resumed run does nothing again that it had finished. One of the facts is the data set:
+        a line of other data, or of a version that did not name them, is not this work.
         """
         for row in self.logged():
             if all(key in row and row[key] == value for key, value in facts.items()):

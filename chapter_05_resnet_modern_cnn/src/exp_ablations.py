@@ -126,7 +126,9 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     for seed in range(args.seed, args.seed + args.seeds):
         for variant in variants:
             work = partial(train_one, variant, task, seed, args, run)
-            results[variant.name].append(run.once(work, variant=variant.name, seed=seed))
+            results[variant.name].append(
+                run.once(work, dataset=task.name, variant=variant.name, seed=seed)
+            )
     report(args, run, task, variants, results)
 
 

@@ -92,7 +92,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             results[name] = []
             for seed in range(args.seed, args.seed + args.seeds):
                 work = partial(train_one, name, task, seed, args, run)
-                results[name].append(run.once(work, network=name, seed=seed))
+                results[name].append(run.once(work, dataset=task.name, network=name, seed=seed))
     report(args, run, task, results)
 
 

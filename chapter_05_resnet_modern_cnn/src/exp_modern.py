@@ -116,7 +116,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     for seed in range(args.seed, args.seed + args.seeds):
         for name in args.models:
             work = partial(train_one, name, task, seed, args, run)
-            results[name].append(run.once(work, network=name, seed=seed))
+            results[name].append(run.once(work, dataset=task.name, network=name, seed=seed))
     times = latencies(task, args, run)
     for name, cost in costs.items():
         cost |= times[name]

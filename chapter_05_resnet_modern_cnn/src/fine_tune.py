@@ -122,7 +122,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             results[method][count] = []
             for seed in range(args.seed, args.seed + args.seeds):
                 work = partial(train_one, method, count, source, task, seed, args, run)
-                row = run.once(work, method=method, labels=count, seed=seed)
+                row = run.once(work, dataset=task.name, method=method, labels=count, seed=seed)
                 results[method][count].append(row)
     report(args, run, source, task, results)
 
