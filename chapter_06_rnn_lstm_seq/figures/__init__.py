@@ -1,3 +1,9 @@
 """Every function of the chapter that returns a figure.
 
+The drawings of the text, saved by draw_figures.py:
+
+    text_lstm.py   the LSTM's cell, and what its forget gate keeps
+
+The results, each for the script of its name:
+
 """

@@ -1,0 +1,55 @@
+"""Draws the figures of the chapter's text. What can be computed is computed, not sketched.
+
+What you learn to see:
+
+    lstm_cell.svg      the LSTM: the line along which the state runs, and the gates that guard it
+    gate_memory.svg    what a forget gate leaves of a number after t steps, for four biases
+
+Command: `python chapter_06_rnn_lstm_seq/draw_figures.py`. A few seconds; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chapter_06_rnn_lstm_seq.figures import (
+    text_lstm,
+)
+from utils import cli
+from utils.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The name of the file and the function of the seed that draws it, in the order of the pages.
+DRAWINGS: dict[str, Callable[[int], Figure]] = {
+    "lstm_cell": text_lstm.draw_cell,
+    "gate_memory": text_lstm.draw_gate_memory,
+}
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    for name, draw in DRAWINGS.items():
+        run.save_figure(draw(args.seed), name, svg=True)
+    run.finish(next_command="python chapter_06_rnn_lstm_seq/train_language_model.py")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    return cli.make_parser(
+        __doc__,
+        examples=[
+            "python chapter_06_rnn_lstm_seq/draw_figures.py",
+            "python chapter_06_rnn_lstm_seq/draw_figures.py --quick",
+        ],
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
