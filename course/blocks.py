@@ -7,6 +7,7 @@ Markdown in the document's language. `course.sync` finds the markers and writes 
     code                course.excerpt: lines of a function, class, method or constant
     pages               course.page_list: the table of pages, or a page's way to its neighbours
     checkpoints         course.cards
+    thread              course.threads: the rows of all chapters for one and the same work
     scripts glossary notation chapters gallery      here: from chapter.toml and course/*.toml
 """
 
@@ -20,6 +21,7 @@ from course.manifest import read_entries
 from course.measured import results, value
 from course.page_list import pages
 from course.tables import markdown_table
+from course.threads import thread
 
 
 @dataclass(frozen=True)
@@ -137,5 +139,6 @@ RENDERERS: dict[str, Callable[[Document, str], str]] = {
     render.__name__: render
     for render in (
         results, value, code, pages, scripts, checkpoints, chapters, gallery, glossary, notation,
+        thread,
     )
 }  # fmt: skip

@@ -5,6 +5,7 @@
     <!-- value:activations:metrics.relu.accuracy_mean:*100.1f -->97.1<!-- /value -->
     <!-- code:optimizers/classic.py:Adam.rule -->        lines of the chapter's code: course.excerpt
     <!-- pages -->          the list of pages on a front page; previous and next on a page
+    <!-- thread:language_models -->   the rows of all chapters for the same work: course.threads
     <!-- scripts -->   <!-- checkpoints -->   <!-- glossary -->   <!-- notation -->    in chapters
     <!-- chapters -->  <!-- gallery -->                             in the top-level README
 

@@ -26,6 +26,7 @@ PUBLIC = {
     "save_gif subplots",
     "utils.seed": "generator seed_everything",
     "utils.terminal": "file_name guarded path",
+    "utils.threads": "language_model_row save_row translation_row",
     "utils.timer": "Timer",
     "utils.datasets": "ImageData load names",
 }
