@@ -7,8 +7,9 @@
     data = datasets.load("shapes")                  # colour: (N, H, W, 3), mean and std (3,)
 
 `python -m utils.datasets list` shows what is there, `download NAME` fetches, `show NAME` draws.
-Tables are in `utils.datasets.tables`, curves and point clouds in `utils.datasets.toy`, scenes with
-boxes, masks and captions in `utils.datasets.shapes`.
+Text is in `utils.datasets.text`, `sentences` and `pairs`, tables are in `utils.datasets.tables`,
+curves and point clouds in `utils.datasets.toy`, scenes with boxes, masks and captions in
+`utils.datasets.shapes`.
 """
 
 from utils.datasets.images import ImageData, Split, catalogue, load, load_digits_split, names

@@ -17,11 +17,17 @@ import numpy as np
 
 from utils.datasets.download import download
 from utils.datasets.images import EMBEDDED, catalogue, load, names
-from utils.datasets.lookup import data_root, how_to_place
+from utils.datasets.lookup import data_root, download_command, how_to_place
 from utils.datasets.registry import COURSE_SETS, SOURCES
+from utils.datasets.text_files import TEXT_SOURCES, find_text, how_to_put
 from utils.errors import UserError
 from utils.terminal import guarded, path
 
+EMBEDDED_TEXT = {
+    "topics": "text, about 465,000 characters",
+    "number_words": "words of numbers, any count",
+    "lorenz": "a chaotic series, any length",
+}
 MANY_CLASSES = 12  # with more, only the range of the class sizes is printed
 
 
@@ -55,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         help_text = "folder of the data sets ($DL_COURSE_DATA or data)"
         command.add_argument("--data_dir", type=path, help=help_text)
     add["list"].set_defaults(action=list_all)
-    add["download"].add_argument("name", choices=names())
+    add["download"].add_argument("name", choices=[*names(), *EMBEDDED_TEXT, *TEXT_SOURCES])
     add["download"].set_defaults(action=fetch)
     add["show"].add_argument("name", choices=names())
     add["show"].add_argument("--output", type=path, help="PNG (outputs/datasets/NAME.png)")
@@ -74,14 +80,28 @@ def list_all(args: argparse.Namespace) -> None:
             print(f"{'':16} {entry.command}")
         elif not entry.found:
             print(f"{'':16} {how_to_place(sources[entry.name], args.data_dir)}")
+    list_texts(args)
     print("Without labels: datasets.sample_photos() gives two photos of 427x640, embedded.")
 
 
+def list_texts(args: argparse.Namespace) -> None:
+    """Text and series: read by `utils.datasets.text`, `sentences`, `pairs` and `series`."""
+    for name, summary in EMBEDDED_TEXT.items():
+        print(f"{name:16} {summary:26} embedded")
+    for name, source in TEXT_SOURCES.items():
+        place = find_text(source, args.data_dir)
+        print(f"{name:16} {source.summary:26} {place or 'missing'}")
+        print(f"{'':16} {source.title}; {source.licence}")
+        if place is None:
+            get = how_to_put if source.archive else download_command
+            print(f"{'':16} {get(source, args.data_dir)}")
+
+
 def fetch(args: argparse.Namespace) -> None:
-    if args.name in EMBEDDED:
+    if args.name in EMBEDDED or args.name in EMBEDDED_TEXT:
         print(f"{args.name} is embedded: there is nothing to download")
         return
-    source = (SOURCES | COURSE_SETS)[args.name]
+    source = (SOURCES | COURSE_SETS | TEXT_SOURCES)[args.name]
     print(f"complete and verified: {download(source, args.data_dir)}")
 
 

@@ -11,7 +11,7 @@ import http.client
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from utils.datasets.archive import safe_extract
@@ -19,6 +19,14 @@ from utils.datasets.idx import content_md5
 from utils.datasets.lookup import data_root, file_in, find_folder, folders, how_to_place
 from utils.datasets.photo_sets import PhotoSource
 from utils.datasets.registry import Source
+from utils.datasets.text_files import (
+    TextSource,
+    find_text,
+    how_to_put,
+    md5,
+    packed_or_plain,
+    unpacked,
+)
 from utils.errors import UserError
 from utils.file_io_util import file_digest
 
@@ -29,8 +37,10 @@ BLOCK = 1 << 18
 RANGE_NOT_SATISFIABLE = 416
 
 
-def download(source: Source | PhotoSource, data_dir: str | Path | None = None) -> Path:
+def download(source: Source | PhotoSource | TextSource, data_dir: str | Path | None = None) -> Path:
     """Fetch what is missing or damaged of `source`; returns its folder (torchvision's layout)."""
+    if isinstance(source, TextSource):
+        return download_texts(source, data_dir)
     if isinstance(source, PhotoSource):
         return download_photos(source, data_root(data_dir))
     folder = find_folder(source, data_dir) or data_root(data_dir) / source.folder
@@ -65,6 +75,34 @@ def download_photos(source: PhotoSource, root: Path) -> Path:
     return folder
 
 
+def download_texts(source: TextSource, data_dir: str | Path | None = None) -> Path:
+    """The folder (or archive) of the text files; each one that is not good is fetched anew.
+
+    UserError: no official address, no network, no room.
+    """
+    place = find_text(source, data_dir)
+    if source.archive and place is None:
+        raise UserError(f"cannot fetch {source.name}: {how_to_put(source, data_dir)}.")
+    folder = place or data_root(data_dir) / source.folder
+    for file in source.files:
+        if not _is_good(packed_or_plain(folder, file.name), file.content_md5, text_md5):
+            target = folder / file.published
+            fetch([file.url], target, file.gzip_md5 or file.content_md5)
+            _drop_others(folder, file.name, target)
+    return folder
+
+
+def text_md5(path: Path) -> str:
+    """MD5 of a file's bytes, unpacked if it is gzip or xz."""
+    return md5(unpacked(path))
+
+
+def _drop_others(folder: Path, name: str, good: Path) -> None:
+    """Remove damaged copies of `name` that would be read before the good one."""
+    while (path := packed_or_plain(folder, name)) not in (good, None):
+        path.unlink()
+
+
 def _damaged(source: PhotoSource, folder: Path) -> list[str]:
     """The official files that are missing in `folder` or not the published ones."""
     return [
@@ -74,9 +112,9 @@ def _damaged(source: PhotoSource, folder: Path) -> list[str]:
     ]
 
 
-def _is_good(path: Path | None, md5: str) -> bool:
+def _is_good(path: Path | None, wanted: str, digest: Callable[[Path], str] = content_md5) -> bool:
     try:
-        return path is not None and content_md5(path) == md5
+        return path is not None and digest(path) == wanted
     except UserError:  # damaged
         return False
 

@@ -12,6 +12,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from utils.datasets.photo_sets import PhotoSource
 from utils.datasets.registry import Source
@@ -102,7 +103,13 @@ def find_files(source: Source, data_dir: str | Path | None = None) -> dict[str, 
     return {file.name: file_in(folder, file.name) for file in source.files}
 
 
-def download_command(source: Source | PhotoSource, data_dir: str | Path | None = None) -> str:
+class Named(Protocol):
+    """Any source: of images, photos or text."""
+
+    name: str
+
+
+def download_command(source: Named, data_dir: str | Path | None = None) -> str:
     """The command that fetches `source` into the folder where it was looked for."""
     where = f" --data_dir {shlex.quote(str(data_dir))}" if data_dir else ""
     return f"python -m utils.datasets download {source.name}{where}"
