@@ -218,17 +218,17 @@ def find_text(source: TextSource, data_dir: str | Path | None = None) -> Path | 
     return None
 
 
-def text_paths(source: TextSource, data_dir: str | Path | None = None) -> dict[str, Path]:
-    """The path of each file by name; MissingDataError says how to get what is missing."""
-    folder = find_text(source, data_dir)
-    if folder is None:
-        raise missing_text(source, data_dir)
-    return {file.name: packed_or_plain(folder, file.name) for file in source.files}
+def text_path(source: TextSource, name: str, data_dir: str | Path | None = None) -> Path:
+    """The path of one file of `source`; MissingDataError says how to get it."""
+    for folder in text_folders(source, data_dir):
+        if path := packed_or_plain(folder, name):
+            return path
+    raise missing_text(source, data_dir)
 
 
 def read_text_file(source: TextSource, name: str, data_dir: str | Path | None = None) -> bytes:
     """The bytes of one file of `source`, unpacked. UserError: missing, damaged, another file."""
-    path = text_paths(source, data_dir)[name]
+    path = text_path(source, name, data_dir)
     content = unpacked(path)
     file = next(file for file in source.files if file.name == name)
     if md5(content) != file.content_md5:
