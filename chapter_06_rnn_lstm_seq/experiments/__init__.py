@@ -2,4 +2,5 @@
 
 Read in this order:
 
+    batching.py     padded batches of texts, rows of similar length together
 """
