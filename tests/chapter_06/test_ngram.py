@@ -1,0 +1,140 @@
+"""Kneser-Ney: against its definition in dictionaries, by hand, and in what users may do wrong."""
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chapter_06_rnn_lstm_seq.ngram import KneserNey, estimate_discounts
+from chapter_06_rnn_lstm_seq.tokenizer import CharTokenizer
+from utils.errors import UserError
+
+V = 3
+texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=40)
+LETTERS = CharTokenizer.train("abracadabra")
+
+
+def by_definition(ids: list[int], order: int, modified: bool, context: tuple, w: int) -> float:
+    """P(w | context), one n-gram at a time; `order` is len(context) + 1, or more."""
+    top = min(order, len(ids))
+    p = 1 / V
+    for k in range(1, top + 1):
+        if k - 1 > len(context):
+            break
+        counts = Counter(ngrams(ids, k))
+        if k < top:  # how many different tokens stood before it
+            counts = Counter(ngram[1:] for ngram in set(ngrams(ids, k + 1)))
+        seen = np.array([counts[ngram] for ngram in sorted(set(ngrams(ids, k)))])
+        d = estimate_discounts(seen, modified)
+        c = context[len(context) - k + 1 :]
+        followers = {v: counts[(*c, v)] for v in range(V)}
+        total = sum(followers.values())
+        if total == 0:
+            break
+        freed = sum(d[min(n, 3)] for n in followers.values())
+        p = (followers[w] - d[min(followers[w], 3)]) / total + freed / total * p
+    return p
+
+
+def ngrams(ids: list[int], k: int) -> list[tuple[int, ...]]:
+    return [tuple(ids[i : i + k]) for i in range(len(ids) - k + 1)]
+
+
+@settings(max_examples=40)
+@given(texts, texts, st.integers(1, 4), st.booleans())
+def test_probabilities_are_those_of_the_definition(train, val, order, modified):
+    model = KneserNey(order, V, modified).fit(train)
+    expected = [
+        by_definition(train, order, modified, tuple(val[max(0, i - order + 1) : i]), val[i])
+        for i in range(len(val))
+    ]
+    np.testing.assert_allclose(model.probabilities(val), expected, rtol=1e-9)
+
+
+@settings(max_examples=30)
+@given(texts, st.integers(1, 4), st.booleans())
+def test_probabilities_sum_to_one_in_every_context(train, order, modified):
+    model = KneserNey(order, V, modified).fit(train)
+    for context in product(range(V), repeat=order - 1):
+        p = model.distribution(context)
+        assert p.min() > 0
+        assert p.sum() == pytest.approx(1, abs=1e-12)
+        by_text = [model.probabilities([*context, w])[-1] for w in range(V)]
+        np.testing.assert_allclose(p, by_text, rtol=1e-12)
+
+
+def test_the_bigrams_of_abracadabra_by_hand():
+    """The example of page 5: D = 4 / (4 + 2 * 3) = 0.4; after a: ab 2, ac 1, ad 1.
+
+    Below it the letters count by how many letters stood before them: a 3, all others 1, of 7.
+    With D = 1 / (no count of 2) = 1 the 5 freed of 7 are shared by 5 letters: 3/7 and 1/7 again.
+    """
+    model = KneserNey(2, 5).fit(LETTERS.encode("abracadabra"))
+    assert model.levels[1].discounts[1] == pytest.approx(0.4)
+    np.testing.assert_allclose(model.distribution([]), np.array([3, 1, 1, 1, 1]) / 7)
+    after_a = {"b": 1.6 / 4 + 0.3 / 7, "c": 0.6 / 4 + 0.3 / 7, "a": 0.3 * 3 / 7, "r": 0.3 / 7}
+    for letter, p in after_a.items():
+        assert model.distribution(LETTERS.encode("a"))[LETTERS.encode(letter)[0]] == pytest.approx(
+            p
+        )
+    bits = -np.log2(model.probabilities(LETTERS.encode("ab")))
+    np.testing.assert_allclose(bits, [np.log2(7 / 3), -np.log2(0.4 + 0.3 / 7)])
+
+
+def test_discounts_by_hand():
+    """n1 = 4, n2 = 3, n3 = 2, n4 = 1: D = 0.4; modified 1 - 0.6, 2 - 0.8, 3 - 0.8."""
+    counts = np.array([1] * 4 + [2] * 3 + [3] * 2 + [4])
+    np.testing.assert_allclose(estimate_discounts(counts, False), [0, 0.4, 0.4, 0.4])
+    np.testing.assert_allclose(estimate_discounts(counts, True), [0, 0.4, 1.2, 2.2])
+    np.testing.assert_allclose(estimate_discounts(np.array([2, 5]), True), [0, 0.5, 0.5, 0.5])
+
+
+def test_a_frequent_token_after_one_context_only_is_rare_elsewhere():
+    """Kneser and Ney's point: in "San Francisco" the second word is frequent, but never alone."""
+    text = "sfsfsfsfsfsfatbtctdtetasbsctd"
+    letters = CharTokenizer.train(text)
+    p = KneserNey(2, letters.vocab_size).fit(letters.encode(text)).distribution([])
+    f, t = letters.encode("ft")
+    assert text.count("f") == text.count("t")
+    assert p[f] < p[t] / 2
+
+
+def test_higher_orders_learn_more_and_memorise_the_training_text():
+    ids = LETTERS.encode("abracadabra" * 30)
+    bits = [KneserNey(order, 5).fit(ids).bits_per_token(ids) for order in (1, 2, 3, 5)]
+    assert bits == sorted(bits, reverse=True)
+    assert bits[0] < np.log2(5)
+    assert bits[-1] < 0.3
+
+
+def test_the_unigram_model_has_the_frequencies_almost():
+    ids = LETTERS.encode("abracadabra" * 30)
+    p = KneserNey(1, 5).fit(ids).distribution([0, 1, 2])
+    np.testing.assert_allclose(p, np.array([5, 2, 1, 1, 2]) / 11, atol=0.01)
+
+
+def test_generation_repeats_with_a_generator_and_greedy_follows_the_text():
+    ids = LETTERS.encode("abracadabra" * 30)
+    model = KneserNey(5, 5).fit(ids)
+    assert LETTERS.decode(model.generate(7, LETTERS.encode("abra"), temperature=0)) == "cadabra"
+    runs = [model.generate(20, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 20
+    assert model.generate(0) == []
+
+
+def test_size_counts_the_different_ngrams():
+    assert KneserNey(2, 5).fit(LETTERS.encode("abracadabra")).size == 5 + 7
+
+
+def test_mistakes_are_told():
+    with pytest.raises(UserError, match="text is empty"):
+        KneserNey(3, 5).fit([])
+    with pytest.raises(UserError, match="1 or more, not 0"):
+        KneserNey(0, 5)
+    with pytest.raises(ValueError, match="0 to 4"):
+        KneserNey(2, 5).fit([5])
