@@ -2,5 +2,7 @@
 
 Read in this order:
 
+    ngram.py   the n-gram rows beside the language models
+
     batching.py     padded batches of texts, rows of similar length together
 """

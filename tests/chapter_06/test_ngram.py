@@ -1,5 +1,6 @@
 """Kneser-Ney: against its definition in dictionaries, by hand, and in what users may do wrong."""
 
+import os
 from collections import Counter
 from itertools import product
 
@@ -9,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chapter_06_rnn_lstm_seq.experiments.ngram import best_order, ngram_rows, thread_row
 from chapter_06_rnn_lstm_seq.ngram import KneserNey, estimate_discounts
-from chapter_06_rnn_lstm_seq.tokenizer import CharTokenizer
-from utils.errors import UserError
+from chapter_06_rnn_lstm_seq.tokenizer import BPETokenizer, CharTokenizer
+from utils.datasets.text import TextData, load_text
+from utils.errors import MissingDataError, UserError
 
 V = 3
 texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=40)
@@ -138,3 +141,49 @@ def test_mistakes_are_told():
         KneserNey(0, 5)
     with pytest.raises(ValueError, match="0 to 4"):
         KneserNey(2, 5).fit([5])
+
+
+# --- The rows beside the network's ---
+
+WORDS = "the cat sat on the mat and the dog sat on the log. "
+SMALL = TextData("small", "".join(WORDS[i:] for i in range(40)), WORDS * 2)
+
+
+def test_rows_have_bits_of_the_whole_validation_part():
+    rows = ngram_rows(SMALL, sample_length=30)
+    assert [row["order"] for row in rows] == [1, 2, 5]
+    assert [row["name"]["en"] for row in rows] == ["unigram", "bigram", "5-gram, Kneser-Ney"]
+    tokenizer = CharTokenizer.train([SMALL.train, SMALL.val])
+    train, val = tokenizer.encode(SMALL.train), tokenizer.encode(SMALL.val)
+    for row in rows:
+        model = KneserNey(row["order"], tokenizer.vocab_size).fit(train)
+        assert row["bits_per_character"] == model.bits_per_token(val)
+        assert len(row["sample"]) == 30
+    assert rows[2]["bits_per_character"] < rows[1]["bits_per_character"] < 4
+
+
+def test_bits_per_character_count_characters_whatever_the_tokens_are():
+    bpe = BPETokenizer.train(SMALL.train, merges=20)
+    (row,) = ngram_rows(SMALL, [2], bpe)
+    in_all = row["bits_per_token"] * len(bpe.encode(SMALL.val))
+    assert row["bits_per_character"] == pytest.approx(in_all / len(SMALL.val))
+
+
+def test_the_order_is_chosen_inside_the_training_part():
+    assert best_order(SMALL, range(1, 5)) in (3, 4)
+    same_training = TextData("other", SMALL.train, "e" * 50)
+    assert best_order(same_training, range(1, 5)) == best_order(SMALL, range(1, 5))
+
+
+@pytest.mark.needs_data
+def test_five_characters_on_tiny_shakespeare():
+    """The row of Table L: 2.278 bits per character, of the modified form 2.252."""
+    try:
+        data = load_text("tiny_shakespeare", os.environ.get("DL_COURSE_DATA"))
+    except MissingDataError as error:
+        pytest.skip(str(error))
+    (row,) = ngram_rows(data, [5])
+    assert row["bits_per_character"] == pytest.approx(2.278, abs=0.001)
+    row = thread_row(row)
+    assert row["dataset"] == data.name
+    assert row["nats"][0] == pytest.approx(1.579, abs=0.001)
