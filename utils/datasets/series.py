@@ -24,7 +24,7 @@ import numpy as np
 
 from utils.datasets import lorenz
 from utils.datasets.series_csv import read_series
-from utils.datasets.text_files import ETT, text_paths
+from utils.datasets.text_files import ETT, text_path
 from utils.errors import UserError
 
 SERIES = ("lorenz", "ett")
@@ -76,7 +76,7 @@ def load_series(
     if str(name) == "lorenz":
         return load_lorenz(coordinates, seed)
     if str(name) == "ett":
-        return load_ett(text_paths(ETT, data_dir)["ETTh1.csv"])
+        return load_ett(text_path(ETT, "ETTh1.csv", data_dir))
     if not str(name).lower().endswith((".csv", ".csv.gz", ".csv.xz")):
         known = ", ".join(SERIES)
         raise UserError(f"there is no series {str(name)!r}; known are {known} and any FILE.csv.")
