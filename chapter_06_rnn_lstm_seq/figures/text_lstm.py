@@ -21,7 +21,7 @@ Point = tuple[float, float]
 STATE, OUTPUT, INPUT = 5.0, 2.9, 0.7  # heights of the three lines through the drawing
 GATES = {"f": (2.4, "σ"), "i": (4.4, "σ"), "g": (6.0, "tanh"), "o": (7.6, "σ")}  # x, activation
 ROLES = {"f": "keep", "i": "write", "g": "what", "o": "show"}
-BIASES = (0.0, 1.0, 3.0, 5.0)
+BIASES = (0.0, 1.0, 4.0, 6.0)
 
 
 # --- The cell ---
