@@ -1,15 +1,16 @@
-"""The adding problem: which network remembers a number for T steps, and why the gate's bias decides.
+"""The adding problem: which network remembers for T steps, and why the gate's bias decides it.
 
 What you learn: "the LSTM remembers" is not the whole story. Its forget gate keeps the share
-sigmoid(b) of the state a step, so at b = 1 half of it is gone after two steps, and the gradient with
-it. A bias chosen for the length of the task makes the same network solve it:
+sigmoid(b) of the state a step: at b = 1 a third is left after three steps, and of the gradient no
+more. A bias chosen for the length of the task makes the same network solve it:
 
     time constant   tau = -1 / ln sigmoid(b)      b = 1: 3 steps    b = 4: 55 steps
 
 Two marked numbers in a sequence of T have to be added at its end (experiments/adding.py). Three
-cells, three biases, three seeds, one recipe: 32 units, orthogonal recurrent matrices, Adam, gradient
-norm 1. A training stops when it has solved the task on held-out sequences; its error is that on
-fresh ones. Always answering 1 gives 0.167. The RNN, which has no gate, gets two learning rates.
+cells, three biases, three seeds, one recipe: 32 units, orthogonal recurrent matrices, Adam, norm of
+the gradient at most 1. A training stops when it has solved the task on held-out sequences; its
+error is that on fresh ones. Always answering 1 gives 0.167. The RNN, which has no gate, gets two
+learning rates.
 
     python chapter_06_rnn_lstm_seq/exp_long_memory.py                    T = 50
     python chapter_06_rnn_lstm_seq/exp_long_memory.py --length 200       half an hour on one core
@@ -22,6 +23,7 @@ Sutskever 2015; Tallec & Ollivier 2018.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from functools import partial
 from typing import Any
@@ -39,11 +41,12 @@ QUICK = {"length": 20, "steps": 400, "seeds": 1, "biases": ["chrono"]}
 
 def bias_word(text: str) -> str:
     """A number, or "chrono": kept as it was typed, for names and tables."""
-    if text != "chrono":
-        try:
-            float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor chrono") from None
+    try:
+        known = text == "chrono" or math.isfinite(float(text))
+    except ValueError:
+        known = False
+    if not known:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor chrono")
     return text
 
 

@@ -406,3 +406,13 @@ def borrowed_features_beat_a_fresh_start(m: Metrics) -> None:
     tests = {name: mean(row["10"]["test"]) for name, row in m["methods"].items()}
     assert min(tests["frozen"], tests["layerwise"]) > tests["scratch"] + 5
     assert tests["frozen"] > m["chance"] + 10
+
+
+# --- chapter 6 ---
+
+
+@shows(6, "exp_long_memory.py", "long_memory_20")
+def a_gate_remembers_where_the_rnn_does_not(m: Metrics) -> None:
+    errors = {name: row["mse_mean"] for name, row in m["rows"].items()}
+    without = min(errors[name] for name in errors if name.startswith("rnn"))
+    assert without > 0.8 * m["baseline"] > 8 * max(errors["lstm_chrono"], errors["gru_chrono"])

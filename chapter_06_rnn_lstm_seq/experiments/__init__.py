@@ -5,4 +5,6 @@ Read in this order:
     ngram.py   the n-gram rows beside the language models
 
     batching.py     padded batches of texts, rows of similar length together
+    adding.py       the adding problem, its network, and one training of it
+    tables/         numbers and tables of the results
 """

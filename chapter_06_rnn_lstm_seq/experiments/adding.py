@@ -1,10 +1,10 @@
 """The adding problem: two marked numbers in a long sequence, to be added at its end.
 
 A sequence of T steps has two inputs a step: a random number from [0, 1], and a mark that is 1 at
-two steps and 0 elsewhere. The target is the sum of the two marked numbers, asked for after the last
-step. One mark stands in the first half and one in the second, so the first number has to be kept
-for T/2 steps or more, while others pass by (Hochreiter & Schmidhuber 1997, in the form of Le, Jaitly
-& Hinton 2015). Whoever always answers 1, the mean, has a squared error of 2 * 1/12 = 0.167.
+two steps and 0 elsewhere. The target is the sum of the two marked numbers, asked for after the
+last step. One mark stands in the first half and one in the second, so the first number has to be
+kept for T/2 steps or more while others pass by (Hochreiter & Schmidhuber 1997, in the
+form of Le, Jaitly & Hinton 2015). Always answering 1, the mean, costs 2 * 1/12 = 0.167.
 
 The variable is the bias of the gate that keeps the state: the forget gate of the LSTM, the update
 gate of the GRU. At zero input it keeps the share sigmoid(b) a step; so it decides how far the
