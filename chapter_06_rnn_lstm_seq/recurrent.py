@@ -8,7 +8,9 @@ end and is put beside the first. Everything else is bookkeeping about lengths an
     form="fused"   the fast one: input projections of all steps in one matrix product, gates in one,
                    backpropagation through time by hand (fused.py). The same numbers.
 
-Drop-in for torch.nn.RNN, LSTM and GRU: arguments, parameter names, packed and unbatched input.
+Drop-in for torch.nn.RNN, LSTM and GRU: arguments, parameter names, packed and unbatched input. In
+addition the input may be token numbers, (T, B) int64, read as one-hot vectors of `input_size`: the
+product W_ih x then is a column of W_ih, looked up.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chapter_06_rnn_lstm_seq.cells import State, Weights, gru_step, lstm_step, rnn_step
@@ -133,6 +136,8 @@ class _Recurrent(nn.Module):
                 if self.form == "fused":
                     out, last = self._fused(x, first, w, order)
                 else:
+                    if not x.is_floating_point():
+                        x = F.one_hot(x[:, 0], self.input_size).to(state[0].dtype)  # (N, I)
                     out, last = loop_layer(self._loop, x, first, w, order)
                 outputs.append(out)
                 lasts.append(last)
@@ -146,7 +151,10 @@ class _Recurrent(nn.Module):
         """Any layout of the input -> packed rows -> the same layout of the output."""
         if hasattr(input, "batch_sizes"):  # ours, or torch's
             return self._forward_packed(input, hx)
-        if input.dim() not in (2, 3) or input.shape[-1] != self.input_size:
+        if not input.is_floating_point():
+            input = input.unsqueeze(-1)  # token numbers (T, B) -> (T, B, 1)
+        width = self.input_size if input.is_floating_point() else 1
+        if input.dim() not in (2, 3) or input.shape[-1] != width:
             raise ValueError(
                 f"input must have 2 or 3 dimensions, the last of {self.input_size}; "
                 f"it is {tuple(input.shape)}"
@@ -160,7 +168,7 @@ class _Recurrent(nn.Module):
         length, batch = x.shape[:2]
         if length == 0 or batch == 0:
             raise ValueError(f"input has no step or no sequence: it is {tuple(input.shape)}")
-        state = self._checked(hx, x, batch)
+        state = self._checked(hx, batch)
         steps = [(t * batch, batch) for t in range(length)]
         out, last = self._run(x.reshape(length * batch, -1), state, steps)  # (T B, I)
         out = out.view(length, batch, -1)
@@ -176,20 +184,22 @@ class _Recurrent(nn.Module):
         for rows in sizes:
             steps.append((start, rows))
             start += rows
-        state = self._checked(hx, packed.data, sizes[0])
+        state = self._checked(hx, sizes[0])
         if hx is not None and packed.sorted_indices is not None:
             state = tuple(part[:, packed.sorted_indices] for part in state)
-        out, last = self._run(packed.data, state, steps)
+        tokens = not packed.data.is_floating_point()
+        out, last = self._run(packed.data.unsqueeze(-1) if tokens else packed.data, state, steps)
         if packed.unsorted_indices is not None:
             last = tuple(part[:, packed.unsorted_indices] for part in last)
         return packed._replace(data=out), last
 
-    def _checked(self, hx: State | None, x: Tensor, batch: int) -> State:
+    def _checked(self, hx: State | None, batch: int) -> State:
         """The initial state, zeros if none is given; ValueError for a wrong shape."""
         count = self.num_layers * (1 + self.bidirectional)
         sizes = (self.output_size, self.hidden_size)[: self.parts]
         if hx is None:
-            return tuple(x.new_zeros(count, batch, size) for size in sizes)
+            zeros = self.weight_hh_l0.new_zeros
+            return tuple(zeros(count, batch, size) for size in sizes)
         for part, size in zip(hx, sizes, strict=True):
             if part.shape != (count, batch, size):
                 raise ValueError(
@@ -199,10 +209,12 @@ class _Recurrent(nn.Module):
         return hx
 
     def _projected(self, x: Tensor, w: Weights, *biases: str) -> Tensor:
-        """W_ih x + b for all steps at once: (N, I) -> (N, G H)."""
-        if not self.bias:
-            return x @ w["weight_ih"].T
-        return torch.addmm(sum(w[name] for name in biases), x, w["weight_ih"].T)
+        """W_ih x + b for all steps at once: (N, I), or token numbers (N, 1), -> (N, G H)."""
+        bias = sum(w[name] for name in biases) if self.bias else None
+        if not x.is_floating_point():
+            table = w["weight_ih"].T if bias is None else w["weight_ih"].T + bias  # (I, G H)
+            return F.embedding(x[:, 0], table.contiguous())
+        return x @ w["weight_ih"].T if bias is None else torch.addmm(bias, x, w["weight_ih"].T)
 
 
 class RNN(_Recurrent):
