@@ -1,0 +1,278 @@
+"""Language models on a text: data, one training, its measurement, the tables.
+
+The length of a training is given in epochs, or in minutes on an idle machine (`Speed`): then the
+epochs follow from tokens per second, measured once, and the training is the same on a busy one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
+from chapter_03_optimization_regularization.training import History, fit
+from chapter_06_rnn_lstm_seq.experiments.ngram import ngram_rows
+from chapter_06_rnn_lstm_seq.language_model import (
+    CarriedLoss,
+    LanguageModel,
+    TextStreams,
+    bits,
+    generate,
+    nats_per_token,
+)
+from chapter_06_rnn_lstm_seq.tokenizer import (
+    BPETokenizer,
+    CharTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    from_state,
+)
+from utils.checkpoint import CheckpointError, load_checkpoint, load_state
+from utils.datasets.text import TextData, load_text
+from utils.file_io_util import read_json, write_json
+from utils.model_summary import parameter_count
+from utils.results import named_mean_std, over_seeds, table
+from utils.run import Run
+from utils.threads import language_model_row
+
+TASK = "language modelling"
+VAL_STREAMS = 16  # for the curve after each epoch; the reported number reads the text in one stream
+SPEED_SECONDS = 8
+CELL_NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A text in two forms: characters and token numbers."""
+
+    data: TextData
+    tokenizer: Tokenizer
+    train: torch.Tensor  # (n,) int64
+    val: torch.Tensor
+
+    def per_character(self, nats: float) -> float:
+        """Bits per character from nats per token: sizes of vocabularies then do not matter."""
+        return bits(nats) * len(self.val) / len(self.data.val)
+
+
+def make_tokenizer(kind: str, data: TextData, size: int) -> Tokenizer:
+    """Characters of the whole text; words and merges come from the training part alone."""
+    if kind == "char":
+        return CharTokenizer.train([data.train, data.val])
+    if kind == "word":
+        return WordTokenizer.train(data.train, size=size)
+    return BPETokenizer.train(data.train, merges=max(1, size - 256))
+
+
+def load_data(args: argparse.Namespace) -> Task:
+    """The text of --dataset; with --inner its training part, cut again."""
+    data = load_text(args.dataset, args.data_dir)
+    data = data.inner() if args.inner else data
+    if args.quick:
+        data = replace(data, train=data.train[:150_000], val=data.val[:15_000])
+    tokenizer = make_tokenizer(args.tokens, data, args.vocab_size)
+    parts = [torch.tensor(tokenizer.encode(part)) for part in (data.train, data.val)]
+    return Task(data, tokenizer, *parts)
+
+
+def architecture_of(args: argparse.Namespace, task: Task) -> dict[str, Any]:
+    """The arguments of `LanguageModel`."""
+    names = ("cell", "hidden_size", "num_layers", "embed_size", "dropout", "tied")
+    return {"vocab_size": task.tokenizer.vocab_size} | {name: getattr(args, name) for name in names}
+
+
+def streams_of(args: argparse.Namespace, task: Task, seed: int) -> TextStreams:
+    return TextStreams(task.train, args.batch_size, args.seq_len, seed)
+
+
+def tokens_per_second(args: argparse.Namespace, task: Task, seconds: float) -> float:
+    """Forward, backward and update on fresh weights, for some seconds."""
+    model, loss_fn = LanguageModel(**architecture_of(args, task)), CarriedLoss()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
+    count, started = 0, None
+    while started is None or time.perf_counter() - started < seconds:
+        for batch in streams_of(args, task, 0):
+            loss_fn(model, batch)[0].backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            if started is None:  # the first step also allocates
+                started = time.perf_counter()
+                continue
+            count += batch[0].numel()
+            if time.perf_counter() - started >= seconds:
+                break
+    return count / (time.perf_counter() - started)
+
+
+def plan(args: argparse.Namespace, run: Run, task: Task) -> dict[str, Any]:
+    """{"epochs", "tokens_per_second" or None}: from --epochs, or what fits into --minutes.
+
+    The measurement is written down, and a resumed run goes by it.
+    """
+    if args.minutes is None:
+        return {"epochs": args.epochs, "tokens_per_second": None, "threads": None}
+    path = run.folder / "speed.json"
+    if not path.is_file():
+        speed = tokens_per_second(args, task, SPEED_SECONDS)
+        epochs = max(1, int(60 * args.minutes * speed / len(task.train)))
+        facts = {"epochs": epochs, "tokens_per_second": speed, "threads": torch.get_num_threads()}
+        write_json(path, facts)
+    planned = read_json(path)
+    print(
+        f"{planned['tokens_per_second']:,.0f} tokens/s on {planned['threads']} threads: "
+        f"{planned['epochs']} epochs take {args.minutes:g} minutes",
+        flush=True,
+    )
+    return planned
+
+
+def train_one(
+    args: argparse.Namespace,
+    run: Run,
+    task: Task,
+    epochs: int,
+    seed: int,
+    folder: Path,
+    on_epoch: Callable[[LanguageModel, dict[str, float]], None] | None = None,
+) -> tuple[LanguageModel, History]:
+    """One training in `folder`; resumed if the folder has a last.pth."""
+    torch.manual_seed(seed)
+    architecture = architecture_of(args, task)
+    model = LanguageModel(**architecture)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=args.lr, weight_decay=args.weight_decay, betas=(0.9, 0.99)
+    )
+    train = streams_of(args, task, seed)
+    val_length = min(args.seq_len, (len(task.val) - 1) // (2 * VAL_STREAMS))
+    steps = epochs * len(train)
+    history = fit(
+        model,
+        CarriedLoss(),
+        optimizer,
+        train,
+        epochs=epochs,
+        val=TextStreams(task.val, VAL_STREAMS, max(1, val_length)),
+        scheduler=CosineWithWarmup(optimizer, min(100, steps // 10), steps, min_ratio=0.02),
+        clip_norm=args.clip_norm,
+        device=run.device,
+        folder=folder,
+        resume=args.resume is not None and (folder / "last.pth").is_file(),
+        facts={"architecture": architecture, "dataset": task.data.name},
+        on_epoch=on_epoch and (lambda row: on_epoch(model, row)),
+        label=f"{CELL_NAMES[args.cell]}, seed {seed}",
+    )
+    return model.cpu(), history
+
+
+def measure(model: LanguageModel, history: History, task: Task) -> dict[str, float]:
+    """The last weights on the whole validation part, read once with the state carried."""
+    nats = nats_per_token(model, task.val)
+    return {
+        "nats": nats,
+        "bits_per_character": task.per_character(nats),
+        "train_nats": history.epochs[-1]["train_loss"],
+        "epochs": len(history.epochs),
+        "seconds": history.seconds,
+    }
+
+
+def text_after(model: LanguageModel, tokenizer: Tokenizer, prompt: str, count: int, **how) -> str:
+    """The prompt and `count` tokens after it."""
+    ids = torch.tensor(tokenizer.encode(prompt))
+    return prompt + tokenizer.decode(generate(model, ids, count, **how))
+
+
+def baselines(task: Task) -> list[dict[str, Any]]:
+    """Unigram, bigram and 5-gram on the same tokens."""
+    return ngram_rows(task.data, tokenizer=task.tokenizer)
+
+
+def tables(rows: list[dict], ngrams: list[dict], args, parameters: int) -> dict[str, Any]:
+    """Bits per character of the n-gram models and of the network."""
+    columns = [
+        ("Model", "模型", None),
+        ("Numbers learned", "学到的数的个数", ",d"),
+        ("Bits per character", "每字符比特数", ".3f"),
+        ("Perplexity of a character", "每字符困惑度", ".2f"),
+    ]
+    cells = [
+        [row["name"], row["ngrams"], value := row["bits_per_character"], 2**value] for row in ngrams
+    ]
+    mean = over_seeds(rows)["bits_per_character"]
+    layers = f"{args.num_layers} x " if args.num_layers > 1 else ""
+    name = f"{CELL_NAMES[args.cell]} {layers}{args.hidden_size}"
+    cells.append([name, parameters, mean, 2 ** mean[0]])
+    return {"main": table(columns, cells)}
+
+
+def metrics_of(rows: list[dict], ngrams: list[dict], parameters: int, planned: dict) -> dict:
+    """All numbers of a result."""
+    metrics: dict[str, Any] = {key: [row[key] for row in rows] for key in rows[0]}
+    for key in ("nats", "bits_per_character", "train_nats", "seconds"):
+        metrics |= named_mean_std(metrics[key], key)
+    for row in ngrams:
+        metrics[f"bits_{row['order']}gram"] = row["bits_per_character"]
+    return metrics | {"parameters": parameters} | planned
+
+
+def thread_row(args, rows: list[dict], seeds: list[int], planned: dict, parameters: int, task):
+    """The row of the table through chapters 6 to 10."""
+    speed = planned["tokens_per_second"]
+    return language_model_row(
+        CELL_NAMES[args.cell],
+        chapter=6,
+        parameters=parameters,
+        nats=[row["nats"] for row in rows],
+        seeds=seeds,
+        tokens_per_second=speed,
+        cache_bytes_per_token=0,
+        context="carried",
+        minutes=planned["epochs"] * len(task.train) / speed / 60,
+        cores=planned["threads"],
+    )
+
+
+def load_model(path: str | Path) -> tuple[LanguageModel, Tokenizer, dict[str, Any]]:
+    """The model and tokenizer of a checkpoint, and all of it; CheckpointError for another task."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.get("task") != TASK or "tokenizer" not in checkpoint:
+        what = checkpoint.get("task", "an unfinished training")
+        raise CheckpointError(
+            f"{path} is no language model (its task: {what}); make one with "
+            "train_language_model.py, whose file is named after its data set."
+        )
+    model = LanguageModel(**checkpoint["architecture"])
+    load_state(model, checkpoint["state"], path)
+    return model.eval(), from_state(checkpoint["tokenizer"]), checkpoint
+
+
+def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
+    """What the model card says, measured again."""
+    model, tokenizer, checkpoint = load_model(path)
+    data = load_text(checkpoint["dataset"], data_dir)
+    val = torch.tensor(tokenizer.encode(data.val))
+    nats = nats_per_token(model, val)
+    per_character = bits(nats) * len(val) / len(data.val)
+    return {"val_nats": nats, "val_bits_per_character": per_character}
+
+
+def checkpoint_facts(args, task: Task, model: LanguageModel, row: dict, seconds: float) -> dict:
+    """What `run.save_checkpoint` writes beside the weights."""
+    per_character = row["bits_per_character"]
+    return {
+        "architecture": architecture_of(args, task),
+        "dataset": task.data.name,
+        "metrics": {"val_nats": row["nats"], "val_bits_per_character": per_character},
+        "task": TASK,
+        "tokenizer": task.tokenizer.state(),
+        "text": task.data.notes,
+        "parameters": parameter_count(model),
+        "seconds": seconds,
+    }

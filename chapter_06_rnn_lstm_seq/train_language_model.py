@@ -1,0 +1,128 @@
+"""Train a recurrent network to continue a text, character by character.
+
+What you learn: one number, bits per character on text never seen, says how well a model knows a
+language, and counting n-grams is the baseline that it must beat.
+
+    python chapter_06_rnn_lstm_seq/train_language_model.py                 2 to 3 minutes, embedded
+    python chapter_06_rnn_lstm_seq/train_language_model.py --cell gru --dataset my_text.txt
+    python chapter_06_rnn_lstm_seq/train_language_model.py --resume RUN_FOLDER
+    python chapter_06_rnn_lstm_seq/generate.py --prompt "The "             goes on from a prompt
+
+Expected: on `topics` (Python's help texts) the LSTM needs fewer bits a character than the 5-gram
+model; the samples, shown as it learns, go from noise to words to indented lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+
+from chapter_06_rnn_lstm_seq.experiments import language_models as lm
+from chapter_06_rnn_lstm_seq.figures.language_models import curves_figure
+from chapter_06_rnn_lstm_seq.language_model import CELLS
+from utils import cli
+from utils.model_summary import parameter_count
+from utils.run import Run
+from utils.seed import generator
+from utils.threads import DATASETS, save_row
+
+evaluate_checkpoint = lm.evaluate_checkpoint
+
+
+def build_parser() -> argparse.ArgumentParser:
+    path = "python chapter_06_rnn_lstm_seq/train_language_model.py"
+    examples = [path, f"{path} --cell gru --dataset tiny_shakespeare --minutes 10"]
+    parser = cli.make_parser(__doc__, examples, device=True)
+    group = parser.add_argument_group("text")
+    words = "topics (embedded), tiny_shakespeare, english_novels, names, or a file of UTF-8 text"
+    group.add_argument("--dataset", default="topics", help=words)
+    group.add_argument("--tokens", choices=["char", "word", "bpe"], default="char")
+    size = "of word and bpe: tokens at most"
+    group.add_argument("--vocab_size", type=cli.int_from(257), default=2000, help=size)
+    words = "cut the training part again, to choose sizes without the validation part"
+    group.add_argument("--inner", action="store_true", help=words)
+    group = parser.add_argument_group("model")
+    group.add_argument("--cell", choices=list(CELLS), default="lstm")
+    group.add_argument("--hidden_size", type=cli.positive_int, default=192, help="units a layer")
+    group.add_argument("--num_layers", type=cli.positive_int, default=1)
+    words = "width of the embedding; 0: tokens are one-hot vectors"
+    group.add_argument("--embed_size", type=cli.non_negative_int, default=0, help=words)
+    group.add_argument("--tied", action="store_true", help="output matrix = embedding matrix")
+    group.add_argument("--dropout", type=cli.below_one, default=0.0, help="between layers and last")
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=cli.positive_int, default=16, help="passes over the text")
+    words = "instead of --epochs: as many as fit into these minutes, by the speed of this machine"
+    group.add_argument("--minutes", type=cli.positive_float, help=words)
+    group.add_argument("--batch_size", type=cli.positive_int, default=32, help="parallel streams")
+    group.add_argument("--seq_len", type=cli.positive_int, default=64, help="tokens until the cut")
+    group.add_argument("--lr", type=cli.positive_float, default=4e-3, help="highest learning rate")
+    group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.0)
+    group.add_argument("--clip_norm", type=cli.positive_float, default=1.0, help="of the gradient")
+    group.add_argument("--seeds", type=cli.positive_int, default=1, help="trainings, one by one")
+    group = parser.add_argument_group("samples")
+    words = "epochs between samples; 0: none"
+    group.add_argument("--sample_every", type=cli.non_negative_int, default=4, help=words)
+    cli.add_resume_option(parser, "last.pth", ["sample_every"])
+    return parser
+
+
+def show_sample(args: argparse.Namespace, task: lm.Task, model, row: dict[str, float]) -> None:
+    """Text of the model as it stands, every few epochs and after the first."""
+    if not args.sample_every or (row["epoch"] % args.sample_every and row["epoch"] > 1):
+        return
+    how = {"temperature": 0.8, "generator": generator(0)}
+    text = lm.text_after(model, task.tokenizer, task.data.val[:1], 160, **how)
+    value = task.per_character(row["val_loss"])
+    print(f"\nepoch {row['epoch']:.0f}, {value:.3f} bits per character; a sample:")
+    print(textwrap.indent(text, "    "), flush=True)
+
+
+def experiment(args: argparse.Namespace, run: Run) -> None:
+    if args.quick:
+        args.epochs, args.hidden_size, args.seeds = min(args.epochs, 3), 64, 1
+    task = lm.load_data(args)
+    planned = lm.plan(args, run, task)
+    rows, histories, first = [], [], None
+    for seed in range(args.seed, args.seed + args.seeds):
+        folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
+        show = (lambda model, row: show_sample(args, task, model, row)) if first is None else None
+        model, history = lm.train_one(args, run, task, planned["epochs"], seed, folder, show)
+        rows.append(lm.measure(model, history, task))
+        histories.append(history)
+        first = first or model
+    report(args, run, task, planned, first, rows, histories)
+
+
+def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, histories) -> None:
+    """The result beside the n-gram models, the curve, and the weights of the first seed."""
+    ngrams, parameters = lm.baselines(task), parameter_count(model)
+    seeds = [args.seed + s for s in range(args.seeds)]
+    name = task.data.name if args.cell == "lstm" else f"{task.data.name}_{args.cell}"
+    metrics = lm.metrics_of(rows, ngrams, parameters, planned) | {"text": task.data.notes}
+    run.save_result(
+        f"language_model_{name}", metrics, lm.tables(rows, ngrams, args, parameters), seeds
+    )
+    if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
+        save_row(run, args.cell, lm.thread_row(args, rows, seeds, planned, parameters, task))
+    facts = lm.checkpoint_facts(args, task, model, rows[0], histories[0].seconds)
+    file = f"{name}.pth" if args.cell != "lstm" else f"{name}_lstm.pth"
+    run.save_checkpoint(file, model.state_dict(), **facts)
+    title = f"{lm.CELL_NAMES[args.cell]} with {args.hidden_size} units, {task.data.name}"
+    figure = curves_figure(histories, ngrams, title, task.per_character(1.0))
+    run.save_figure(figure, f"language_model_{name}")
+    shown = {
+        "bits per character (whole validation part)": metrics["bits_per_character_mean"],
+        "5-gram, Kneser-Ney": metrics["bits_5gram"],
+    }
+    weights = (run.folder / file).as_posix()
+    command = "python chapter_06_rnn_lstm_seq/generate.py"
+    run.finish(shown, next_command=f'{command} --weights {weights} --prompt "The "')
+
+
+def main(argv: list[str] | None = None) -> int:
+    return cli.run(build_parser(), experiment, script=__file__, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
