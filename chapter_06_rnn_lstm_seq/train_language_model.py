@@ -15,6 +15,7 @@ model; the samples, shown as it learns, go from noise to words to indented lines
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import textwrap
 
@@ -56,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--minutes", type=cli.positive_float, help=words)
     group.add_argument("--batch_size", type=cli.positive_int, default=32, help="parallel streams")
     group.add_argument("--seq_len", type=cli.positive_int, default=64, help="tokens until the cut")
-    group.add_argument("--lr", type=cli.positive_float, default=4e-3, help="highest learning rate")
+    group.add_argument("--lr", type=cli.positive_float, default=1e-2, help="highest learning rate")
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.0)
     group.add_argument("--clip_norm", type=cli.positive_float, default=1.0, help="of the gradient")
     group.add_argument("--seeds", type=cli.positive_int, default=1, help="trainings, one by one")
@@ -80,7 +81,8 @@ def show_sample(args: argparse.Namespace, task: lm.Task, model, row: dict[str, f
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
-        args.epochs, args.hidden_size, args.seeds = min(args.epochs, 3), 64, 1
+        args.epochs, args.seeds, args.minutes = min(args.epochs, 3), 1, None
+        args.hidden_size, args.batch_size, args.seq_len, args.lr = 96, 16, 32, 2e-2
     task = lm.load_data(args)
     planned = lm.plan(args, run, task)
     rows, histories, first = [], [], None
@@ -98,7 +100,8 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     """The result beside the n-gram models, the curve, and the weights of the first seed."""
     ngrams, parameters = lm.baselines(task), parameter_count(model)
     seeds = [args.seed + s for s in range(args.seeds)]
-    name = task.data.name if args.cell == "lstm" else f"{task.data.name}_{args.cell}"
+    text = re.sub(r"\W+", "_", task.data.name.removesuffix(".txt")).strip("_")
+    name = text if args.cell == "lstm" else f"{text}_{args.cell}"
     metrics = lm.metrics_of(rows, ngrams, parameters, planned) | {"text": task.data.notes}
     run.save_result(
         f"language_model_{name}", metrics, lm.tables(rows, ngrams, args, parameters), seeds
@@ -106,7 +109,7 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
         save_row(run, args.cell, lm.thread_row(args, rows, seeds, planned, parameters, task))
     facts = lm.checkpoint_facts(args, task, model, rows[0], histories[0].seconds)
-    file = f"{name}.pth" if args.cell != "lstm" else f"{name}_lstm.pth"
+    file = f"{text}_{args.cell}.pth"
     run.save_checkpoint(file, model.state_dict(), **facts)
     title = f"{lm.CELL_NAMES[args.cell]} with {args.hidden_size} units, {task.data.name}"
     figure = curves_figure(histories, ngrams, title, task.per_character(1.0))
