@@ -7,10 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from benchmarks.harness import Row, in_turns, row_of
+from benchmarks.harness import Row, compare, in_turns, row_of
 
 BATCH, STEPS, WIDTH = 32, 128, 256  # B, T, H; the inputs are as wide as the state
 ROUNDS = 9
+SCAN_BATCH, SCAN_LENGTHS, SCAN_WIDTH = 8, (64, 512, 2048), 64
 FORMS = {"fused": "融合形式", "loop": "循环形式"}
 
 
@@ -19,7 +20,8 @@ def rows(quick: bool) -> list[Row]:
     torch.manual_seed(0)
     seconds = 0.1 if quick else 8.0
     steps = STEPS // 8 if quick else STEPS
-    return [row for name in ("LSTM", "GRU", "RNN") for row in network_rows(name, steps, seconds)]
+    found = [row for name in ("LSTM", "GRU", "RNN") for row in network_rows(name, steps, seconds)]
+    return found + [scan_row(length, seconds / 3) for length in SCAN_LENGTHS[: 1 if quick else 3]]
 
 
 def training_step(network: nn.Module, steps: int) -> Callable[[], None]:
@@ -58,3 +60,30 @@ def network_rows(name: str, steps: int, seconds: float) -> list[Row]:
         )
         for form, function, ms in zip(FORMS, functions[1:], our_ms, strict=True)
     ]
+
+
+def scan_row(length: int, seconds: float) -> Row:
+    """A linear recurrence by the parallel scan against the loop, forward and backward."""
+    from chapter_06_rnn_lstm_seq import scan
+
+    shape = (SCAN_BATCH, length, SCAN_WIDTH)
+    a = torch.rand(shape, requires_grad=True)
+    b = torch.randn(shape, requires_grad=True)
+    d_out = torch.randn(shape)
+
+    def pass_of(function: Callable[..., torch.Tensor]) -> Callable[[], None]:
+        def step() -> None:
+            a.grad = b.grad = None
+            function(a, b).backward(d_out)
+
+        return step
+
+    return compare(
+        f"linear scan, forward + backward, (B, T, D) = {shape}",
+        pass_of(scan.linear_scan),
+        pass_of(scan.scan_loop),
+        min_seconds=seconds,
+        rounds=ROUNDS,
+        against="loop",
+        name_zh=f"线性扫描，前向 + 反向，(B, T, D) = {shape}",
+    )

@@ -54,11 +54,11 @@ def with_start(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
 
 def scan_loop(a: Tensor, b: Tensor, h0: Tensor | None = None) -> Tensor:
     """The recurrence as it is written. a, b (B, T, ...) -> every h_t, (B, T, ...)."""
-    b = with_start(a, b, h0)
-    h = b[:, 0]  # (B, ...)
+    steps = zip(a.unbind(1), with_start(a, b, h0).unbind(1), strict=True)  # T times (B, ...)
+    _, h = next(steps)
     states = [h]
-    for t in range(1, a.shape[1]):
-        h = a[:, t] * h + b[:, t]
+    for a_t, b_t in steps:  # a[:, t] would cost a gradient as large as all of a, T times
+        h = a_t * h + b_t
         states.append(h)
     return torch.stack(states, dim=1)  # (B, T, ...)
 
