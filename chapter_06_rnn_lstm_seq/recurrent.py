@@ -70,6 +70,8 @@ class _Recurrent(nn.Module):
             raise ValueError(f"dropout must be from 0 to 1, not {dropout}")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be below hidden_size {hidden_size}, not {proj_size}")
+        if proj_size and self.parts == 1:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
