@@ -416,3 +416,14 @@ def a_gate_remembers_where_the_rnn_does_not(m: Metrics) -> None:
     errors = {name: row["mse_mean"] for name, row in m["rows"].items()}
     without = min(errors[name] for name in errors if name.startswith("rnn"))
     assert without > 0.8 * m["baseline"] > 8 * max(errors["lstm_chrono"], errors["gru_chrono"])
+
+
+@shows(6, "train_language_model.py", "language_model_topics")
+def memory_beats_a_table_of_pairs(m: Metrics) -> None:
+    assert m["bits_per_character_mean"] < m["bits_2gram"] - 0.4 < m["bits_1gram"] - 0.4
+
+
+@shows(6, "generate.py", "generate")
+def the_model_is_not_surprised_by_its_own_text(m: Metrics) -> None:
+    assert 0 < m["bits_per_token"] < 3  # 100 characters, all alike: 6.6
+    assert all(text.startswith("The ") for text in m["texts"])

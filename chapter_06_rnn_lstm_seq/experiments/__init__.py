@@ -2,8 +2,8 @@
 
 Read in this order:
 
-    ngram.py   the n-gram rows beside the language models
-
+    ngram.py        the n-gram rows beside the language models
+    language_models.py   data, one training, its measurement and tables, of a language model
     batching.py     padded batches of texts, rows of similar length together
     adding.py       the adding problem, its network, and one training of it
     tables/         numbers and tables of the results

@@ -7,4 +7,5 @@ The drawings of the text, saved by draw_figures.py:
 The results, each for the script of its name:
 
     long_memory.py
+    language_models.py
 """
