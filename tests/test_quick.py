@@ -411,6 +411,21 @@ def borrowed_features_beat_a_fresh_start(m: Metrics) -> None:
 # --- chapter 6 ---
 
 
+@shows(6, "exp_gradient_flow.py", "gradient_flow")
+def gates_carry_what_matrices_lose(m: Metrics) -> None:
+    factors = {cell: {v: row["factor"] for v, row in m["flow"][cell].items()} for cell in m["flow"]}
+    for value in ("0.5", "0.9", "1.0", "1.5"):  # the bound holds, and below 1 it is near
+        assert factors["rnn"][value] <= m["flow"]["rnn"][value]["bound"] + 1e-6
+    assert factors["rnn"]["0.5"] < 0.6 and factors["rnn"]["1.5"] > 1.02
+    for cell in ("lstm", "gru"):
+        assert factors[cell]["default"] < factors[cell]["0"] < factors[cell]["1"]
+        assert factors[cell]["chrono"] > 0.95
+    errors = [mean(pair) for pair in m["truncation"]["networks"]["rnn_0_9"]["error"]]
+    assert rising(errors[::-1])
+    clipped = m["clipping"]
+    assert clipped["rate_0_3_free"]["diverged"] == 1 and not clipped["rate_0_3_clipped"]["diverged"]
+
+
 @shows(6, "exp_long_memory.py", "long_memory_20")
 def a_gate_remembers_where_the_rnn_does_not(m: Metrics) -> None:
     errors = {name: row["mse_mean"] for name, row in m["rows"].items()}

@@ -6,5 +6,8 @@ Read in this order:
     language_models.py   data, one training, its measurement and tables, of a language model
     batching.py     padded batches of texts, rows of similar length together
     adding.py       the adding problem, its network, and one training of it
+    gradient_flow.py   the norm of dh_T / ds_(T-k), before and after a training
+    truncation.py   the gradient of chunks of k steps against the whole one
+    clipping.py     an RNN whose gradients explode, clipped and not
     tables/         numbers and tables of the results
 """

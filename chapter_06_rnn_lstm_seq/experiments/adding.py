@@ -114,29 +114,30 @@ def error(model: Adder, data: tuple[Tensor, Tensor]) -> float:
 
 
 def train_one(cell: str, bias: Bias, rate: float, seed: int, setting: Setting) -> dict[str, Any]:
-    """Train until solved or out of steps; its curve, the steps taken and a fresh error.
+    """One training of one network: its curve, the steps taken and a fresh error."""
+    model, began = make_adder(cell, bias, setting, seed), time.process_time()
+    return train(model, rate, seed, setting) | {
+        "mse": error(model, adding_batch(HELD_OUT, setting.length, generator(100))),
+        "cpu_seconds": round(time.process_time() - began, 1),
+    }
 
-    Every batch is new: nothing can be learnt by heart. The sequences that decide when to stop are
-    held out, and the reported error is that of others again.
+
+def train(model: Adder, rate: float, seed: int, setting: Setting) -> dict[str, Any]:
+    """Train until solved or out of steps. Every batch is new: nothing can be learnt by heart.
+
+    The sequences that decide when to stop are held out; judge the result on others again.
     """
-    model, rng = make_adder(cell, bias, setting, seed), generator(seed + 1_000_000)
-    held_out, fresh = (
-        adding_batch(HELD_OUT, setting.length, generator(99 + part)) for part in (0, 1)
-    )
+    rng = generator(seed + 1_000_000)
+    held_out = adding_batch(HELD_OUT, setting.length, generator(99))
     optimizer = torch.optim.Adam(model.parameters(), rate)
-    curve, began = [[0, error(model, held_out)]], time.process_time()
+    curve = [[0, error(model, held_out)]]
     for step in range(1, setting.steps + 1):
         train_step(model, optimizer, adding_batch(setting.batch, setting.length, rng), setting.clip)
         if step % setting.check_every == 0 or step == setting.steps:
             curve.append([step, error(model, held_out)])
             if curve[-1][1] < SOLVED:
                 break
-    solved = curve[-1][1] < SOLVED
-    seconds = round(time.process_time() - began, 1)
-    return {
-        "curve": curve, "steps": curve[-1][0], "solved": solved, "mse": error(model, fresh),
-        "cpu_seconds": seconds,
-    }  # fmt: skip
+    return {"curve": curve, "steps": curve[-1][0], "solved": curve[-1][1] < SOLVED}
 
 
 def train_step(model: nn.Module, optimizer: Any, batch: tuple[Tensor, Tensor], clip: float) -> None:

@@ -6,6 +6,7 @@ The drawings of the text, saved by draw_figures.py:
 
 The results, each for the script of its name:
 
+    gradient_flow.py
     long_memory.py
     language_models.py
 """
