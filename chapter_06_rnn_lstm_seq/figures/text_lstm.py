@@ -50,32 +50,32 @@ def _draw_gates(ax: Axes) -> None:
     _line(ax, (0, INPUT), (last, INPUT), arrow=False)
     _line(ax, (0.9, -0.15), (0.9, INPUT), arrow=False)
     for name, (x, activation) in GATES.items():
-        _line(ax, (x, INPUT), (x, 1.3))
+        _line(ax, (x, INPUT), (x, 1.39))
         _box(ax, (x, 1.65), activation)
         ax.text(x + 0.58, 1.65, f"${name}$", fontsize=12, va="center")
         ax.text(x + 0.1, 0.95, ROLES[name], fontsize=8, color="0.35", va="center")
     keep, write = GATES["f"][0], (GATES["i"][0] + GATES["g"][0]) / 2
-    _line(ax, (keep, 2.0), (keep, STATE - 0.25))
+    _line(ax, (keep, 1.9), (keep, STATE - 0.2))
     _node(ax, (keep, STATE), "×")
-    _line(ax, (GATES["i"][0], 2.0), (GATES["i"][0], 3.6), arrow=False)
-    _line(ax, (GATES["i"][0], 3.6), (write - 0.25, 3.6))
-    _line(ax, (GATES["g"][0], 2.0), (GATES["g"][0], 3.6), arrow=False)
-    _line(ax, (GATES["g"][0], 3.6), (write + 0.25, 3.6))
+    _line(ax, (GATES["i"][0], 1.9), (GATES["i"][0], 3.6), arrow=False)
+    _line(ax, (GATES["i"][0], 3.6), (write - 0.2, 3.6))
+    _line(ax, (GATES["g"][0], 1.9), (GATES["g"][0], 3.6), arrow=False)
+    _line(ax, (GATES["g"][0], 3.6), (write + 0.2, 3.6))
     _node(ax, (write, 3.6), "×")
-    _line(ax, (write, 3.85), (write, STATE - 0.25))
+    _line(ax, (write, 3.8), (write, STATE - 0.2))
     _node(ax, (write, STATE), "+")
 
 
 def _draw_output(ax: Axes) -> None:
     """What the output gate shows of the state."""
     show, branch = GATES["o"][0], 8.9
-    _line(ax, (branch, STATE), (branch, 4.35))
+    _line(ax, (branch, STATE), (branch, 4.26))
     _box(ax, (branch, 4.0), "tanh")
-    _line(ax, (branch, 3.65), (branch, OUTPUT + 0.25))
-    _line(ax, (show, 2.0), (show, OUTPUT), arrow=False)
-    _line(ax, (show, OUTPUT), (branch - 0.25, OUTPUT))
+    _line(ax, (branch, 3.74), (branch, OUTPUT + 0.2))
+    _line(ax, (show, 1.9), (show, OUTPUT), arrow=False)
+    _line(ax, (show, OUTPUT), (branch - 0.2, OUTPUT))
     _node(ax, (branch, OUTPUT), "×")
-    _line(ax, (branch + 0.25, OUTPUT), (10.2, OUTPUT))
+    _line(ax, (branch + 0.2, OUTPUT), (10.2, OUTPUT))
 
 
 def _line(ax: Axes, start: Point, end: Point, width: float = 1.2, arrow: bool = True) -> None:
