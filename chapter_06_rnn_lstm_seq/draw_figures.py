@@ -2,8 +2,11 @@
 
 What you learn to see:
 
+    unrolled.svg       a recurrence as it is written, and the same for four steps
+    patterns.svg       which steps have an input and which an output: five uses
     lstm_cell.svg      the LSTM: the line along which the state runs, and the gates that guard it
     gate_memory.svg    what a forget gate leaves of a number after t steps, for four biases
+    scan.svg           eight steps combined in three rounds, and with less work in a tree
 
 Command: `python chapter_06_rnn_lstm_seq/draw_figures.py`. A few seconds; nothing is trained.
 """
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from chapter_06_rnn_lstm_seq.figures import (
     text_lstm,
+    text_sequences,
 )
 from utils import cli
 from utils.run import Run
@@ -26,8 +30,11 @@ if TYPE_CHECKING:
 
 # The name of the file and the function of the seed that draws it, in the order of the pages.
 DRAWINGS: dict[str, Callable[[int], Figure]] = {
+    "unrolled": text_sequences.draw_unrolled,
+    "patterns": text_sequences.draw_patterns,
     "lstm_cell": text_lstm.draw_cell,
     "gate_memory": text_lstm.draw_gate_memory,
+    "scan": text_sequences.draw_scan,
 }
 
 

@@ -442,3 +442,15 @@ def memory_beats_a_table_of_pairs(m: Metrics) -> None:
 def the_model_is_not_surprised_by_its_own_text(m: Metrics) -> None:
     assert 0 < m["bits_per_token"] < 3  # 100 characters, all alike: 6.6
     assert all(text.startswith("The ") for text in m["texts"])
+
+
+@shows(6, "train_forecast.py", "forecast_lorenz")
+def a_state_forecasts_further_than_a_line(m: Metrics) -> None:
+    near = {name: mean(row["over"]["1"]) for name, row in m["models"].items()}
+    assert near["gru"] < 0.85 * near["ar"] < near["persistence"] < 1.5 * near["mlp_1"]
+
+
+@shows(6, "train_forecast.py", "forecast_ett", "--dataset ett")
+def a_forecast_beats_the_day_before(m: Metrics) -> None:
+    errors = {name: mean(row["over"]["96"]) for name, row in m["models"].items()}
+    assert errors["ar"] < errors["seasonal"] < errors["persistence"]

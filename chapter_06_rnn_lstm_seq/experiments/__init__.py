@@ -9,5 +9,6 @@ Read in this order:
     gradient_flow.py   the norm of dh_T / ds_(T-k), before and after a training
     truncation.py   the gradient of chunks of k steps against the whole one
     clipping.py     an RNN whose gradients explode, clipped and not
+    forecast/       behind train_forecast.py: baselines, sizes, errors, training, tables
     tables/         numbers and tables of the results
 """
