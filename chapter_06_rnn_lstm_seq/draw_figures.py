@@ -7,6 +7,8 @@ What you learn to see:
     lstm_cell.svg      the LSTM: the line along which the state runs, and the gates that guard it
     gate_memory.svg    what a forget gate leaves of a number after t steps, for four biases
     scan.svg           eight steps combined in three rounds, and with less work in a tree
+    ngram_context.svg  bits per character over the context: held-out text, and text that was counted
+    sampling.svg       temperature, top-k and top-p on two distributions of a real model
 
 Command: `python chapter_06_rnn_lstm_seq/draw_figures.py`. A few seconds; nothing is trained.
 """
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chapter_06_rnn_lstm_seq.figures import (
+    text_language_models,
     text_lstm,
     text_sequences,
 )
@@ -35,6 +38,8 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "lstm_cell": text_lstm.draw_cell,
     "gate_memory": text_lstm.draw_gate_memory,
     "scan": text_sequences.draw_scan,
+    "ngram_context": text_language_models.draw_context,
+    "sampling": text_language_models.draw_sampling,
 }
 
 
