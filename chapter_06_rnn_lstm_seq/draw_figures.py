@@ -4,6 +4,7 @@ What you learn to see:
 
     unrolled.svg       a recurrence as it is written, and the same for four steps
     patterns.svg       which steps have an input and which an output: five uses
+    bptt.svg           where the errors go in an unrolled network, and what truncation cuts
     lstm_cell.svg      the LSTM: the line along which the state runs, and the gates that guard it
     gate_memory.svg    what a forget gate leaves of a number after t steps, for four biases
     scan.svg           eight steps combined in three rounds, and with less work in a tree
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chapter_06_rnn_lstm_seq.figures import (
+    text_bptt,
     text_language_models,
     text_lstm,
     text_sequences,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "unrolled": text_sequences.draw_unrolled,
     "patterns": text_sequences.draw_patterns,
+    "bptt": text_bptt.draw_errors,
     "lstm_cell": text_lstm.draw_cell,
     "gate_memory": text_lstm.draw_gate_memory,
     "scan": text_sequences.draw_scan,

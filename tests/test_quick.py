@@ -414,9 +414,9 @@ def borrowed_features_beat_a_fresh_start(m: Metrics) -> None:
 @shows(6, "exp_gradient_flow.py", "gradient_flow")
 def gates_carry_what_matrices_lose(m: Metrics) -> None:
     factors = {cell: {v: row["factor"] for v, row in m["flow"][cell].items()} for cell in m["flow"]}
-    for value in ("0.5", "0.9", "1.0", "1.5"):  # the bound holds, and below 1 it is near
+    for value in ("0_5", "0_9", "1_0", "1_5"):  # the bound holds, and below 1 it is near
         assert factors["rnn"][value] <= m["flow"]["rnn"][value]["bound"] + 1e-6
-    assert factors["rnn"]["0.5"] < 0.6 and factors["rnn"]["1.5"] > 1.02
+    assert factors["rnn"]["0_5"] < 0.6 and factors["rnn"]["1_5"] > 1.02
     for cell in ("lstm", "gru"):
         assert factors[cell]["default"] < factors[cell]["0"] < factors[cell]["1"]
         assert factors[cell]["chrono"] > 0.95

@@ -3,6 +3,7 @@
 The drawings of the text, saved by draw_figures.py:
 
     text_sequences.py         unrolling, patterns of inputs and outputs, the scan
+    text_bptt.py              errors going back through time, and where truncation cuts them
     text_lstm.py              the LSTM's cell, and what its forget gate keeps
     text_language_models.py   how much context helps, and what sampling cuts off
 

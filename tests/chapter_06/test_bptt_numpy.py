@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from chapter_06_rnn_lstm_seq import bptt_numpy as by_hand
+from chapter_06_rnn_lstm_seq.figures import text_bptt
 
 CASES = [(cell, loss) for cell in ("rnn", "lstm") for loss in ("mse", "cross_entropy")]
 T, B, INPUTS, H, K = 7, 3, 2, 5, 4
@@ -128,3 +129,11 @@ def test_a_chunk_has_a_step():
 def test_the_sigmoid_does_not_overflow():
     with np.errstate(over="raise"):
         np.testing.assert_allclose(by_hand.sigmoid(np.array([-900.0, 0, 900])), [0, 0.5, 1])
+
+
+def test_the_drawing_has_both_directions_and_one_cut():
+    axes = text_bptt.draw_errors().axes[0]
+    arrows = [text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None)]
+    dashed = [arrow for arrow in arrows if arrow.get_linestyle() == "--"]
+    assert len(dashed) == 6 + 5 and len(arrows) == 3 * 6 + len(dashed)
+    assert sum(line.get_marker() == "x" for line in axes.lines) == 1

@@ -20,7 +20,7 @@ def flow_numbers(curves: list[list[float]], limit: float, cell: str) -> dict[str
     """
     logs = np.log10(np.array(curves))  # (seeds, T + 1)
     last = logs.shape[1] - 1
-    at = {str(k): mean_std(logs[:, k]) for k in sorted({last // 10, last // 2, last})}
+    at = {str(k): mean_std(logs[:, k]) for k in (last // 5, last)}
     factor = float(10 ** (logs[:, -1].mean() / last))
     return {"log10": at, "factor": factor, "bound": limit if cell == "rnn" else None}
 
@@ -31,7 +31,8 @@ def collect(
     metrics: dict[str, Any] = {"flow": {}, "truncation": cut, "clipping": {}, "trained": {}}
     for cell, starts in flows.items():
         metrics["flow"][cell] = {
-            value: flow_numbers(curves, limit, cell) for value, (curves, limit) in starts.items()
+            value.replace(".", "_"): flow_numbers(curves, limit, cell)  # no dot in a marker's path
+            for value, (curves, limit) in starts.items()
         }
     for cell, runs in trained.items():
         metrics["trained"][cell] = {
@@ -67,6 +68,7 @@ def tables(metrics: dict[str, Any]) -> dict[str, Any]:
 def start_name(cell: str, value: str) -> dict[str, str]:
     if value == "default":
         return {"en": "PyTorch's start", "zh": "PyTorch 的默认初始化"}
+    value = value.replace("_", ".")
     if cell == "rnn":
         return {"en": f"radius {value}", "zh": f"半径 {value}"}
     return {"en": f"gate bias {value}", "zh": f"门偏置 {value}"}
