@@ -50,8 +50,8 @@ def _draw_step(ax: Axes, step: int) -> None:
     else:
         ax.text(before + 0.5, STATE + 0.5, "carried\nstate", ha="center", fontsize=8, color=FORWARD)
     if step == CHUNK:
-        ax.text(x - GAP / 2, STATE - 0.42, r"$W_{hh}^\top \delta_3$", ha="center", va="top", fontsize=9,
-                color=BACK)  # fmt: skip
+        words = {"ha": "center", "va": "top", "fontsize": 9, "color": BACK}
+        ax.text(x - GAP / 2, STATE - 0.42, r"$W_{hh}^\top \delta_3$", **words)
 
 
 def _node(ax: Axes, center: Point, text: str, color: str) -> None:

@@ -121,3 +121,13 @@ def test_figures_of_all_parts():
     crosses = [line for line in figures.clipping_figure(clipped, 1 / 3).axes[0].lines
                if line.get_marker() == "X"]  # fmt: skip
     assert len(crosses) == 1
+
+
+def test_the_two_units_that_the_page_works_out_by_hand():
+    w = np.array([[0.9, 1.0], [0.0, 0.9]])
+    norm = {k: np.linalg.norm(np.linalg.matrix_power(w, k), ord=2) for k in range(1, 51)}
+    assert norm[1] == pytest.approx(1.53, abs=5e-3) and norm[50] == pytest.approx(0.29, abs=5e-3)
+    assert max(norm, key=norm.get) in (9, 10) and max(norm.values()) == pytest.approx(3.9, abs=0.05)
+    assert np.trace(w.T @ w) == pytest.approx(2.62) and np.linalg.det(w.T @ w) == pytest.approx(
+        0.656, abs=5e-4
+    )
