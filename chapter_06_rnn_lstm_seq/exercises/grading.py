@@ -15,7 +15,8 @@ from chapter_03_optimization_regularization.exercises.grading import normal
 
 
 class Watch(TorchFunctionMode):
-    """with Watch() as seen: ...; then seen.calls of torch, the largest tensor of seen.numbers.
+    """with Watch() as seen: ...; then seen.calls of torch, their seen.names, and how many
+    numbers the largest tensor has: seen.numbers.
 
     A function mode, unlike a dispatch mode, needs no torch._dynamo, whose import takes seconds.
     """
@@ -23,8 +24,13 @@ class Watch(TorchFunctionMode):
     calls = 0
     numbers = 0
 
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.calls += 1
+        self.names.add(getattr(func, "__name__", ""))
         result = func(*args, **(kwargs or {}))
         for value in result if isinstance(result, tuple | list) else [result]:
             if isinstance(value, torch.Tensor):
