@@ -40,9 +40,9 @@ QUICK = {"length": 20, "steps": 400, "seeds": 1, "biases": ["chrono"]}
 
 
 def bias_word(text: str) -> str:
-    """A number, or "chrono": kept as it was typed, for names and tables."""
+    """A number, two with a stroke, or "chrono": kept as typed, for names and tables."""
     try:
-        known = text == "chrono" or math.isfinite(float(text))
+        known = text == "chrono" or all(map(math.isfinite, map(float, text.split("/", 1))))
     except ValueError:
         known = False
     if not known:
@@ -58,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--length", type=cli.int_from(2), default=50, help="steps T of a sequence")
     add("--cells", nargs="+", choices=[*CELLS], default=[*CELLS], help="networks")
-    help_text = "of the gate that keeps the state: numbers, or chrono (spread up to T)"
+    help_text = (
+        "of the gate that keeps the state: numbers, 4/-4 (LSTM: -4 for its input gate), or chrono"
+    )
     add("--biases", nargs="+", type=bias_word, default=["1", "4", "chrono"], help=help_text)
     add("--steps", type=cli.positive_int, default=1500, help="of a training that does not solve it")
     add("--seeds", type=cli.positive_int, default=3, help="trainings of each row")
@@ -73,7 +75,8 @@ def variants(args: argparse.Namespace) -> dict[str, tuple[str, Bias, float]]:
         if cell == "rnn":
             rows |= {f"rnn_{rate:g}": (cell, None, rate) for rate in RNN_RATES}
         else:
-            rows |= {f"{cell}_{bias}": (cell, bias, RATE) for bias in args.biases}
+            known = [b for b in args.biases if cell == "lstm" or "/" not in b]
+            rows |= {f"{cell}_{bias}": (cell, bias, RATE) for bias in known}
     return rows
 
 
@@ -86,8 +89,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         results[key] = []
         for seed in range(args.seed, args.seed + args.seeds):
             work = partial(train_one, cell, bias, rate, seed, setting)
-            facts = {"dataset": f"adding {args.length}", "cell": cell, "bias": bias, "rate": rate}
-            results[key].append(run.once(work, **facts, seed=seed))
+            facts = {"cell": cell, "bias": bias, "rate": rate, "seed": seed}
+            results[key].append(run.once(work, dataset=f"adding {args.length}", **facts))
     report(args, run, results)
 
 

@@ -85,13 +85,20 @@ def set_start(model: Adder, bias: Bias, length: int, rng: torch.Generator) -> No
     net.bias_ih_l0[size : 2 * size] = values  # the second block: LSTM i f g o, GRU r z n
     if model.cell == "lstm" and bias == "chrono":
         net.bias_ih_l0[:size] = -values  # what is kept long is written to seldom
+    elif "/" in str(bias):
+        net.bias_ih_l0[:size] = float(str(bias).split("/")[1])
 
 
 def gate_bias(bias: Bias, size: int, length: int, rng: torch.Generator) -> Tensor:
     """(H,): the number for every unit, or log u with u from U(1, T - 1) for "chrono"."""
     if bias == "chrono":
         return torch.empty(size).uniform_(1, max(length - 1, 2), generator=rng).log()
-    return torch.full((size,), float(bias or 0))
+    return torch.full((size,), keeping(bias or 0))
+
+
+def keeping(bias: Bias) -> float:
+    """The number of the gate that keeps the state: 4 of 4 and of "4/-4"."""
+    return float(str(bias).split("/")[0])
 
 
 def time_constant(bias: float) -> float:

@@ -77,6 +77,14 @@ def test_chrono_spreads_the_time_constants_up_to_the_length():
     assert torch.equal(model.bias_ih_l0[:8], -model.bias_ih_l0[8:16])
 
 
+def test_a_second_number_is_for_the_input_gate_of_the_lstm():
+    model = make_adder("lstm", "4/-4", TINY, seed=0).recurrent
+    i, f, g, o = model.bias_ih_l0.detach().split(TINY.hidden)
+    assert (i == -4).all() and (f == 4).all() and not g.any() and not o.any()
+    args = script.build_parser().parse_args(["--biases", "4/-4", "1"])
+    assert set(script.variants(args)) == {"rnn_0.001", "rnn_0.005", "lstm_4/-4", "lstm_1", "gru_1"}
+
+
 def test_training_is_repeatable_and_ends_at_its_steps():
     first, again = (adding.train_one("gru", "1", 0.01, 5, TINY) for _ in range(2))
     assert first["curve"] == again["curve"] and first["mse"] == again["mse"]
@@ -143,6 +151,7 @@ def test_a_stopped_run_goes_on_with_the_rows_that_are_left(tmp_path, monkeypatch
     [
         (["--biases", "much"], "'much' is neither a number nor chrono"),
         (["--biases", "nan"], "'nan' is neither a number nor chrono"),
+        (["--biases", "4/x"], "'4/x' is neither a number nor chrono"),
         (["--length", "1"], "'1' is not a whole number of 2 or more"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chapter_06_rnn_lstm_seq.experiments.adding import BASELINE, time_constant
+from chapter_06_rnn_lstm_seq.experiments.adding import BASELINE, keeping, time_constant
 from utils.results import mean_std, named_mean_std, table
 
 NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -38,7 +38,7 @@ def constant_of(bias: Any, length: int) -> str:
     """The time constant of the gate in steps, as the table shows it."""
     if bias is None:
         return "–"
-    return f"1 ... {length}" if bias == "chrono" else f"{time_constant(float(bias)):.1f}"
+    return f"1 ... {length}" if bias == "chrono" else f"{time_constant(keeping(bias)):.1f}"
 
 
 def tables(metrics: dict[str, Any]) -> dict[str, Any]:
