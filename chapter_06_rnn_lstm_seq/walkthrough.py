@@ -292,10 +292,10 @@ ax.set_title(f"mean {bits.mean():.2f} bits per character")
 figure
 
 # %% [markdown]
-# The first letters of a word are expensive, the rest is nearly free once the word is clear. That is what a larger context
-# buys. An n-gram model has the same picture with higher peaks.
+# The first letters of a word are expensive, the rest gets cheaper once the word is clear. Page 5 compares with n-gram
+# models, which see only the last few letters.
 #
-# 一个词的头几个字母代价高，等到词已经明朗，其余的几乎不花代价。更长的上文换来的正是这个。n 元语法模型的图与此相同，只是峰更高。
+# 一个词的头几个字母代价高，等到词已经明朗，其余的就便宜了。第 5 页把它与只看最后几个字母的 n 元模型作比较。
 #
 # ## 8. Drawing the next letter / 抽出下一个字母
 #
