@@ -35,6 +35,7 @@ from chapter_06_rnn_lstm_seq.sampling import sample
 from utils.errors import UserError
 
 Array = np.ndarray
+Counts = tuple[Array, Array, Array]
 NOWHERE = -1  # the place of a context that was never seen
 
 
@@ -83,6 +84,21 @@ def estimate_discounts(counts: Array, modified: bool) -> Array:
     return np.array([0, d, d, d])
 
 
+def count_ngrams(ids: Array, order: int, vocab: int) -> list[Counts]:
+    """Of each length: keys, occurrences, and the place of each n-gram's last k - 1 tokens."""
+    found: list[Counts] = []
+    contexts = np.zeros(len(ids), dtype=np.int64)  # the empty one, before every token
+    endings = np.zeros(len(ids), dtype=np.int64)
+    for _ in range(min(order, len(ids))):
+        keys, first, places, counts = np.unique(
+            contexts * vocab + ids[-len(contexts) :],
+            return_index=True, return_inverse=True, return_counts=True,
+        )  # fmt: skip
+        found.append((keys, counts, endings[first]))
+        contexts, endings = places[:-1], places[1:]  # (N - k,): one token earlier, and the same
+    return found
+
+
 class KneserNey:
     """Interpolated Kneser-Ney over tokens 0 ... vocab_size - 1; order 1 has no context at all."""
 
@@ -94,21 +110,10 @@ class KneserNey:
 
     def fit(self, ids: Sequence[int] | Array) -> KneserNey:
         """Count the n-grams of a text (N,) of all lengths up to the order."""
-        ids = self._checked(ids)
-        found = []  # of each length: keys, counts, the place of each n-gram's last k - 1 tokens
-        contexts = np.zeros(len(ids), dtype=np.int64)  # the empty one, before every token
-        endings = np.zeros(len(ids), dtype=np.int64)
-        for _ in range(min(self.order, len(ids))):
-            keys, first, places, counts = np.unique(
-                contexts * self.vocab_size + ids[-len(contexts) :],
-                return_index=True, return_inverse=True, return_counts=True,
-            )  # fmt: skip
-            found.append((keys, counts, endings[first]))
-            contexts, endings = places[:-1], places[1:]  # (N - k,): one token earlier, and the same
-        self.levels = self._levels(found)
+        self.levels = self._levels(count_ngrams(self._checked(ids), self.order, self.vocab_size))
         return self
 
-    def _levels(self, found: list[tuple[Array, Array, Array]]) -> list[Level]:
+    def _levels(self, found: list[Counts]) -> list[Level]:
         levels = []
         for k, (keys, counts, _) in enumerate(found):
             if k + 1 < len(found):  # not the longest: different tokens before, not occurrences
@@ -187,3 +192,14 @@ class KneserNey:
         if ids.min() < 0 or ids.max() >= self.vocab_size:
             raise ValueError(f"token ids run from 0 to {self.vocab_size - 1}")
         return ids
+
+
+def fit_orders(
+    ids: Sequence[int] | Array, orders: Sequence[int], vocab_size: int, modified: bool = False
+) -> list[KneserNey]:
+    """A model of each order, from one count: to choose among them."""
+    models = [KneserNey(order, vocab_size, modified) for order in orders]
+    found = count_ngrams(models[0]._checked(ids), max(orders), vocab_size)
+    for model in models:
+        model.levels = model._levels(found[: model.order])
+    return models

@@ -20,6 +20,7 @@ import sys
 import textwrap
 
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
+from chapter_06_rnn_lstm_seq.experiments.ngram import thread_row as ngram_thread_row
 from chapter_06_rnn_lstm_seq.figures.language_models import curves_figure
 from chapter_06_rnn_lstm_seq.language_model import CELLS
 from utils import cli
@@ -108,6 +109,8 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     )
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
         save_row(run, args.cell, lm.thread_row(args, rows, seeds, planned, parameters, task))
+        save_row(run, "5gram", ngram_thread_row(ngrams[-2]))
+        save_row(run, "ngram", ngram_thread_row(ngrams[-1]))
     facts = lm.checkpoint_facts(args, task, model, rows[0], histories[0].seconds)
     file = f"{text}_{args.cell}.pth"
     run.save_checkpoint(file, model.state_dict(), **facts)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 
-from chapter_06_rnn_lstm_seq.ngram import KneserNey
+from chapter_06_rnn_lstm_seq.ngram import KneserNey, fit_orders
 from chapter_06_rnn_lstm_seq.tokenizer import CharTokenizer, Tokenizer
 from utils.datasets.text import TextData
 from utils.threads import language_model_row
 
 ORDERS = (1, 2, 5)
-TRIED = range(1, 9)
+TRIED = range(3, 9)
 NAMES = {
     1: {"en": "unigram", "zh": "一元（unigram）"},
     2: {"en": "bigram", "zh": "二元（bigram）"},
@@ -59,10 +59,24 @@ def name_of(order: int, modified: bool = False) -> dict[str, str]:
     return {"en": f"{order}-gram, {en}Kneser-Ney", "zh": f"{order} 元，{zh}Kneser-Ney"}
 
 
-def best_order(data: TextData, orders: Iterable[int] = TRIED, modified: bool = False) -> int:
+def best_order(
+    data: TextData,
+    orders: Sequence[int] = TRIED,
+    tokenizer: Tokenizer | None = None,
+    modified: bool = False,
+) -> int:
     """The order with the fewest bits on the last tenth of the *training* part."""
-    rows = ngram_rows(data.inner(), orders, modified=modified)
-    return min(rows, key=lambda row: row["bits_per_character"])["order"]
+    tokenizer = tokenizer or CharTokenizer.train([data.train, data.val])
+    inner = data.inner()
+    train, val = tokenizer.encode(inner.train), tokenizer.encode(inner.val)
+    models = fit_orders(train, orders, tokenizer.vocab_size, modified)
+    return min(models, key=lambda model: model.bits_per_token(val)).order
+
+
+def strongest_row(data: TextData, tokenizer: Tokenizer | None = None) -> dict[str, Any]:
+    """The best that counting does here: modified Kneser-Ney, its order chosen by `best_order`."""
+    order = best_order(data, tokenizer=tokenizer, modified=True)
+    return ngram_rows(data, [order], tokenizer, modified=True)[0]
 
 
 def thread_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,11 @@ def curves_figure(histories: list[History], ngrams: list[dict], title: str, fact
         runs = [[factor * row[f"{part}_loss"] for row in h.epochs[:count]] for h in histories]
         name = {"train": "training (while learning)", "val": "validation"}[part]
         plotting.band(ax, epochs, np.array(runs), name, color=plotting.COLORS[number])
-    for style, row in zip(("-.", ":", "--"), ngrams, strict=False):
+    for style, row in zip(("-.", ":", "--", (0, (1, 3))), ngrams, strict=True):
         ax.axhline(row["bits_per_character"], linestyle=style, color="0.35", linewidth=1.2)
         ax.annotate(
-            f"{row['order']}-gram, validation", (count, row["bits_per_character"]),
-            ha="right", va="bottom", fontsize=8, color="0.25",
+            f"{row['name']['en']}", (count, row["bits_per_character"]),
+            ha="right", va="top" if row is ngrams[-1] else "bottom", fontsize=8, color="0.25",
         )  # fmt: skip
     ax.set(xlabel="epoch", ylabel="bits per character", title=title)
     ax.legend(fontsize=8, loc="center right")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from chapter_06_rnn_lstm_seq.ngram import KneserNey
+from chapter_06_rnn_lstm_seq.ngram import KneserNey, fit_orders
 from chapter_06_rnn_lstm_seq.sampling import filter_top_k, filter_top_p, with_temperature
 from chapter_06_rnn_lstm_seq.tokenizer import CharTokenizer
 from utils import plotting
@@ -63,7 +63,7 @@ def _bits_by_order(modified: bool) -> tuple[list[float], list[float]]:
     """Of each order: bits per character on the held-out text, and on as much counted text."""
     tokenizer, data = _inner_text()
     train, val = tokenizer.encode(data.train), tokenizer.encode(data.val)
-    models = [KneserNey(n, tokenizer.vocab_size, modified).fit(train) for n in ORDERS]
+    models = fit_orders(train, ORDERS, tokenizer.vocab_size, modified)
     texts = val, train[-len(val) :]
     held_out, counted = ([model.bits_per_token(text) for model in models] for text in texts)
     return held_out, counted

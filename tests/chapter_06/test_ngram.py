@@ -10,8 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chapter_06_rnn_lstm_seq.experiments.ngram import best_order, ngram_rows, thread_row
-from chapter_06_rnn_lstm_seq.ngram import KneserNey, estimate_discounts
+from chapter_06_rnn_lstm_seq.experiments.ngram import (
+    best_order,
+    ngram_rows,
+    strongest_row,
+    thread_row,
+)
+from chapter_06_rnn_lstm_seq.ngram import KneserNey, estimate_discounts, fit_orders
 from chapter_06_rnn_lstm_seq.tokenizer import BPETokenizer, CharTokenizer
 from utils.datasets.text import TextData, load_text
 from utils.errors import MissingDataError, UserError
@@ -47,7 +52,7 @@ def ngrams(ids: list[int], k: int) -> list[tuple[int, ...]]:
     return [tuple(ids[i : i + k]) for i in range(len(ids) - k + 1)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(texts, texts, st.integers(1, 4), st.booleans())
 def test_probabilities_are_those_of_the_definition(train, val, order, modified):
     model = KneserNey(order, V, modified).fit(train)
@@ -58,7 +63,7 @@ def test_probabilities_are_those_of_the_definition(train, val, order, modified):
     np.testing.assert_allclose(model.probabilities(val), expected, rtol=1e-9)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(texts, st.integers(1, 4), st.booleans())
 def test_probabilities_sum_to_one_in_every_context(train, order, modified):
     model = KneserNey(order, V, modified).fit(train)
@@ -134,6 +139,15 @@ def test_size_counts_the_different_ngrams():
     assert KneserNey(2, 5).fit(LETTERS.encode("abracadabra")).size == 5 + 7
 
 
+@settings(max_examples=20, deadline=None)
+@given(texts, texts)
+def test_models_of_one_count_are_those_counted_alone(train, val):
+    for model in fit_orders(train, [3, 1, 2], V, modified=True):
+        alone = KneserNey(model.order, V, modified=True).fit(train)
+        assert model.bits_per_token(val) == alone.bits_per_token(val)
+        assert model.size == alone.size
+
+
 def test_mistakes_are_told():
     with pytest.raises(UserError, match="text is empty"):
         KneserNey(3, 5).fit([])
@@ -173,6 +187,13 @@ def test_the_order_is_chosen_inside_the_training_part():
     assert best_order(SMALL, range(1, 5)) in (3, 4)
     same_training = TextData("other", SMALL.train, "e" * 50)
     assert best_order(same_training, range(1, 5)) == best_order(SMALL, range(1, 5))
+
+
+def test_the_strongest_row_is_modified_and_of_the_best_order():
+    row = strongest_row(SMALL)
+    assert row["order"] == best_order(SMALL, modified=True)
+    assert row["name"]["en"] == f"{row['order']}-gram, modified Kneser-Ney"
+    assert row["bits_per_character"] < ngram_rows(SMALL, [2])[0]["bits_per_character"]
 
 
 @pytest.mark.needs_data

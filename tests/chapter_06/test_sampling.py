@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chapter_06_rnn_lstm_seq.sampling import (
@@ -49,6 +49,7 @@ def test_frequencies_agree_with_the_distribution(options: dict, weights: torch.T
     assert chi_squared(draws, weights / weights.sum()) < 23.5
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-8, 8), min_size=1, max_size=7), st.integers(1, 9))
 def test_top_k_keeps_what_fewer_than_k_tokens_beat(scores: list[int], k: int):
     """Ties with the k-th stay, as in the transformers' TopKLogitsWarper."""
@@ -56,6 +57,7 @@ def test_top_k_keeps_what_fewer_than_k_tokens_beat(scores: list[int], k: int):
     assert kept(filter_top_k(torch.tensor(scores, dtype=torch.float64), k)) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-8, 8), min_size=1, max_size=7), st.floats(0.001, 0.999))
 def test_top_p_keeps_the_smallest_set_that_reaches_p(scores: list[int], p: float):
     logits = torch.tensor(scores, dtype=torch.float64)
