@@ -72,15 +72,16 @@ class Level:
 def estimate_discounts(counts: Array, modified: bool) -> Array:
     """From n1, n2, ..., how many n-grams have the count 1, 2, ...: D = n1 / (n1 + 2 n2).
 
-    The modified form has a D of its own for the counts 1, 2 and from 3 on. Where a number that is
-    needed is zero, as in a short text, the plain D is used, and 1/2 if there is no n1.
+    The modified form has a D of its own for the counts 1, 2 and from 3 on, kept between D and the
+    count. Where a number that is needed is zero, as in a short text, it is the plain D, or 1/2.
     """
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].astype(float)
     if n1 == 0:
         return np.array([0, 0.5, 0.5, 0.5])
     d = n1 / (n1 + 2 * n2)
     if modified and n2 > 0 and n3 > 0:
-        return np.array([0, 1 - 2 * d * n2 / n1, 2 - 3 * d * n3 / n2, 3 - 4 * d * n4 / n3])
+        d2, d3 = 2 - 3 * d * n3 / n2, 3 - 4 * d * n4 / n3
+        return np.array([0, d, np.clip(d2, d, 2), np.clip(d3, d, 3)])
     return np.array([0, d, d, d])
 
 

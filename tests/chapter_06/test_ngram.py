@@ -99,6 +99,8 @@ def test_discounts_by_hand():
     np.testing.assert_allclose(estimate_discounts(counts, False), [0, 0.4, 0.4, 0.4])
     np.testing.assert_allclose(estimate_discounts(counts, True), [0, 0.4, 1.2, 2.2])
     np.testing.assert_allclose(estimate_discounts(np.array([2, 5]), True), [0, 0.5, 0.5, 0.5])
+    strange = estimate_discounts(np.array([1] * 4 + [2] + [3] * 9), True)  # 2 - 27 * 2/3 < 0
+    np.testing.assert_allclose(strange, [0, 2 / 3, 2 / 3, 3])
 
 
 def test_a_frequent_token_after_one_context_only_is_rare_elsewhere():
