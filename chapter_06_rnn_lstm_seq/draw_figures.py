@@ -10,6 +10,7 @@ What you learn to see:
     scan.svg           eight steps combined in three rounds, and with less work in a tree
     ngram_context.svg  bits per character over the context: held-out text, and text that was counted
     sampling.svg       temperature, top-k and top-p on two distributions of a real model
+    encoder_decoder.svg  a line is read into one vector, from which another is written
 
 Command: `python chapter_06_rnn_lstm_seq/draw_figures.py`. A few seconds; nothing is trained.
 """
@@ -25,6 +26,7 @@ from chapter_06_rnn_lstm_seq.figures import (
     text_bptt,
     text_language_models,
     text_lstm,
+    text_seq2seq,
     text_sequences,
 )
 from utils import cli
@@ -43,6 +45,7 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "scan": text_sequences.draw_scan,
     "ngram_context": text_language_models.draw_context,
     "sampling": text_language_models.draw_sampling,
+    "encoder_decoder": text_seq2seq.draw_encoder_decoder,
 }
 
 

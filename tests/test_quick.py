@@ -454,3 +454,21 @@ def a_state_forecasts_further_than_a_line(m: Metrics) -> None:
 def a_forecast_beats_the_day_before(m: Metrics) -> None:
     errors = {name: mean(row["over"]["96"]) for name, row in m["models"].items()}
     assert errors["ar"] < errors["seasonal"] < errors["persistence"]
+
+
+@shows(6, "train_seq2seq.py", "seq2seq_numbers")
+def one_vector_holds_one_number(m: Metrics) -> None:
+    exact = [mean(row["exact_percent"]) for row in m["test"].values()]
+    assert exact[0] > exact[-1] + 25 and exact[0] > m["lookup_percent"]
+    assert all(mean(r["forced_percent"]) >= mean(r["free_percent"]) for r in m["test"].values())
+
+
+@shows(6, "train_seq2seq.py", "seq2seq_multi30k", "--dataset multi30k")
+def sentences_are_scored_as_everyone_does(m: Metrics) -> None:  # a smoke run: too short to learn
+    assert "tok:13a" in m["signature"] and "case:mixed" in m["signature"]
+    assert 0 <= m["bleu_mean"] < 100 and m["copy_bleu"] > 0
+
+
+@shows(6, "pronounce.py", "pronounce")
+def real_weights_know_how_words_sound(m: Metrics) -> None:
+    assert " ".join(m["phonemes"]["transformer"]) == "T R AE0 N S F AO1 R M ER0"

@@ -5,6 +5,8 @@ Read in this order:
     ngram.py        the n-gram rows beside the language models
     language_models.py   data, one training, its measurement and tables, of a language model
     batching.py     padded batches of texts, rows of similar length together
+    translation/    pairs of lines, what is written of them, how right it is
+    pronunciation.py   real weights from spelling to phonemes
     adding.py       the adding problem, its network, and one training of it
     gradient_flow.py   the norm of dh_T / ds_(T-k), before and after a training
     truncation.py   the gradient of chunks of k steps against the whole one

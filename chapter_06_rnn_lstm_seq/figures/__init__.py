@@ -6,6 +6,7 @@ The drawings of the text, saved by draw_figures.py:
     text_bptt.py              errors going back through time, and where truncation cuts them
     text_lstm.py              the LSTM's cell, and what its forget gate keeps
     text_language_models.py   how much context helps, and what sampling cuts off
+    text_seq2seq.py           encoder, one vector, decoder
 
 The results, each for the script of its name:
 
@@ -13,4 +14,5 @@ The results, each for the script of its name:
     forecast.py
     long_memory.py
     language_models.py
+    train_seq2seq.py
 """

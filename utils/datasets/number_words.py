@@ -173,17 +173,17 @@ def load_number_lists(
             f"number lists need below from {2 * ALWAYS_KNOWN} to 1000000 and most of 1 or more, "
             f"not {below} and {most}."
         )
-    rng = np.random.default_rng(seed)
     different = None if all(writer.joins for writer in writers) else SLOW_NUMBERS
     even = 1 + np.arange(held_out) % most  # (held_out,)
+    rngs = [np.random.default_rng([seed, part]) for part in range(4)]
     plan = {
-        "train": (training_lengths(rng, train, most), 0),
+        "train": (training_lengths(rngs[0], train, most), 0),
         "val": (even, 1),
         "test": (even, 2),
         "combinations": (np.maximum(even, min(2, most)), 0),
     }
     lists: dict[str, list[tuple[int, ...]]] = {}
-    for name, (lengths, part) in plan.items():
+    for rng, (name, (lengths, part)) in zip(rngs, plan.items(), strict=True):
         seen = set(lists.get("train", ()))
         drawn = draw_lists(rng, lengths, below, part, different)
         lists[name] = [row for row in drawn if row not in seen]
