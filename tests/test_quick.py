@@ -426,11 +426,28 @@ def gates_carry_what_matrices_lose(m: Metrics) -> None:
     assert clipped["rate_0_3_free"]["diverged"] == 1 and not clipped["rate_0_3_clipped"]["diverged"]
 
 
+@shows(6, "exp_leak.py", "leak")
+def a_shuffled_split_claims_what_is_not_true(m: Metrics) -> None:
+    cuts = m["5_gram"]
+    assert cuts["overlapping_windows"]["flattery_mean"] > 0.3
+    assert cuts["overlapping_windows"]["claimed_mean"] < cuts["windows"]["claimed_mean"] - 0.1
+    assert cuts["windows"]["claimed_mean"] < cuts["windows"]["true_mean"] - 0.05
+    assert cuts["overlapping_windows"]["true_mean"] > cuts["contiguous"]["true_mean"] - 0.05
+    assert cuts["overlapping_windows"]["copied_percent_mean"] > 60
+
+
 @shows(6, "exp_long_memory.py", "long_memory_20")
 def a_gate_remembers_where_the_rnn_does_not(m: Metrics) -> None:
     errors = {name: row["mse_mean"] for name, row in m["rows"].items()}
     without = min(errors[name] for name in errors if name.startswith("rnn"))
     assert without > 0.8 * m["baseline"] > 8 * max(errors["lstm_chrono"], errors["gru_chrono"])
+
+
+@shows(6, "view_units.py", "view_units")
+def training_makes_units_follow_something(m: Metrics) -> None:
+    best = max(m.values(), key=lambda row: abs(row["r"]))
+    assert abs(best["r"]) > 0.4
+    assert any(abs(row["r"]) > row["untrained_mean"] + 0.1 for row in m.values())
 
 
 @shows(6, "train_language_model.py", "language_model_topics")

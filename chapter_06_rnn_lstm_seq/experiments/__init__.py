@@ -4,6 +4,8 @@ Read in this order:
 
     ngram.py        the n-gram rows beside the language models
     language_models.py   data, one training, its measurement and tables, of a language model
+    leak.py         three ways to cut a text, and what a model claims on each
+    units.py        gates read out, and which unit follows what in a text
     batching.py     padded batches of texts, rows of similar length together
     translation/    pairs of lines, what is written of them, how right it is
     pronunciation.py   real weights from spelling to phonemes

@@ -15,4 +15,6 @@ The results, each for the script of its name:
     long_memory.py
     language_models.py
     train_seq2seq.py
+    leak.py
+    units_page.py      the page of view_units.py, with units_page.html
 """
