@@ -36,7 +36,7 @@ from utils.run import Run
 
 RATE = 0.005
 RNN_RATES = (0.001, 0.005)  # the cell that fails gets a second chance
-QUICK = {"length": 20, "steps": 400, "seeds": 1, "biases": ["chrono"]}
+QUICK = {"length": 20, "steps": 500, "seeds": 1, "biases": ["chrono"]}
 
 
 def bias_word(text: str) -> str:

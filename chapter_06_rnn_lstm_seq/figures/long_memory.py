@@ -25,8 +25,9 @@ def figure(metrics: dict[str, Any]) -> Any:
         ax.set(xlabel="step", title=TITLES[cell], yscale="log")
         ax.legend(fontsize=8, loc="lower left")
     axes[0, 0].set_ylabel(f"squared error, T = {metrics['length']}")
-    axes[0, 0].text(0.98, metrics["baseline"] * 1.25, "always answering 1", fontsize=8,
-                    ha="right", va="bottom", transform=axes[0, 0].get_yaxis_transform())  # fmt: skip
+    words = {"fontsize": 8, "ha": "right", "va": "bottom"}
+    place = {"transform": axes[0, 0].get_yaxis_transform()} | words
+    axes[0, 0].text(0.98, metrics["baseline"] * 1.25, "always answering 1", **place)
     return fig
 
 
