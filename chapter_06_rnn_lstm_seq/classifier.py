@@ -32,6 +32,17 @@ PAD = 0  # the id that fills up the rows of a batch
 POOLINGS = ("max", "mean", "last")
 
 
+def small_embedding(vocab_size: int, embedding_dim: int) -> nn.Embedding:
+    """Vectors from U(-0.25, 0.25), as in Kim 2014; the padding's is 0 and stays so.
+
+    PyTorch's N(0, 1) is too large for words that are seen a few times: they keep their noise.
+    """
+    embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
+    with torch.no_grad():
+        embedding.weight.uniform_(-0.25, 0.25)[PAD] = 0
+    return embedding
+
+
 def masked_max(states: Tensor, mask: Tensor) -> Tensor:
     """Maximum over the real steps only: states (B, T, D), mask (B, T) -> (B, D)."""
     return states.masked_fill(~mask.unsqueeze(2), -torch.inf).amax(1)
@@ -55,8 +66,8 @@ def last_states(states: Tensor, lengths: Tensor) -> Tensor:
 class BiLSTM(nn.Module):
     """Embeddings, an LSTM in both directions over packed sequences, pooling, a linear layer.
 
-    pack=False leaves the packing out: then the backward direction begins in the padding. It is
-    there to show what goes wrong, never to be used.
+    pack=False forgets the lengths and takes the padding for text: the backward direction begins in
+    it, the forward one ends in it. It is there to show what goes wrong, never to be used.
     """
 
     def __init__(
@@ -74,7 +85,7 @@ class BiLSTM(nn.Module):
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {POOLINGS}, not {pooling!r}")
         self.pooling, self.pack = pooling, pack
-        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
+        self.embedding = small_embedding(vocab_size, embedding_dim)
         between = dropout if num_layers > 1 else 0.0
         self.lstm = LSTM(
             embedding_dim,
@@ -90,14 +101,14 @@ class BiLSTM(nn.Module):
     def states(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """(B, T) -> (B, T, 2H): at each token what was read up to it, from the left and right."""
         x = self.dropout(self.embedding(tokens))  # (B, T, E)
-        if not self.pack:
-            return self.lstm(x)[0]
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         out, _ = self.lstm(packed)
         return pad_packed_sequence(out, batch_first=True, total_length=tokens.shape[1])[0]
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """tokens (B, T), lengths (B,) -> logits (B, classes); ValueError for a length below 1."""
+        if not self.pack:
+            lengths = torch.full_like(lengths, tokens.shape[1])
         mask = length_mask(lengths, tokens.shape[1]).to(tokens.device)  # (B, T)
         states = self.states(tokens, lengths)  # (B, T, 2H)
         if self.pooling == "last":
@@ -125,7 +136,7 @@ class KimCNN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
+        self.embedding = small_embedding(vocab_size, embedding_dim)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(embedding_dim, filters, width, padding=width - 1) for width in widths
         )
@@ -153,7 +164,7 @@ class BagOfEmbeddings(nn.Module):
         self, vocab_size: int, classes: int, embedding_dim: int = 100, dropout: float = 0.5
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
+        self.embedding = small_embedding(vocab_size, embedding_dim)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(embedding_dim, classes)
 

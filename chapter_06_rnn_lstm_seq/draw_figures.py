@@ -7,6 +7,8 @@ What you learn to see:
     bptt.svg           where the errors go in an unrolled network, and what truncation cuts
     lstm_cell.svg      the LSTM: the line along which the state runs, and the gates that guard it
     gate_memory.svg    what a forget gate leaves of a number after t steps, for four biases
+    packing.svg        three words padded, and what a packed batch keeps of them
+    batches_by_length.svg   batches in random order and by length: how much is padding
     scan.svg           eight steps combined in three rounds, and with less work in a tree
     ngram_context.svg  bits per character over the context: held-out text, and text that was counted
     sampling.svg       temperature, top-k and top-p on two distributions of a real model
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING
 from chapter_06_rnn_lstm_seq.figures import (
     text_bptt,
     text_language_models,
+    text_lengths,
     text_lstm,
     text_seq2seq,
     text_sequences,
@@ -42,6 +45,8 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "bptt": text_bptt.draw_errors,
     "lstm_cell": text_lstm.draw_cell,
     "gate_memory": text_lstm.draw_gate_memory,
+    "packing": text_lengths.draw_packing,
+    "batches_by_length": text_lengths.draw_batches,
     "scan": text_sequences.draw_scan,
     "ngram_context": text_language_models.draw_context,
     "sampling": text_language_models.draw_sampling,

@@ -9,6 +9,8 @@ Read in this order:
     batching.py     padded batches of texts, rows of similar length together
     translation/    pairs of lines, what is written of them, how right it is
     pronunciation.py   real weights from spelling to phonemes
+    languages.py    the language of a word after k letters: trigrams, LSTM, the best attainable
+    sentiment.py    for or against: two classifiers that count, three networks
     adding.py       the adding problem, its network, and one training of it
     gradient_flow.py   the norm of dh_T / ds_(T-k), before and after a training
     truncation.py   the gradient of chunks of k steps against the whole one

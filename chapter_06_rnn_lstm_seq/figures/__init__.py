@@ -7,11 +7,13 @@ The drawings of the text, saved by draw_figures.py:
     text_lstm.py              the LSTM's cell, and what its forget gate keeps
     text_language_models.py   how much context helps, and what sampling cuts off
     text_seq2seq.py           encoder, one vector, decoder
+    text_lengths.py           a packed batch, and batches of like length
 
 The results, each for the script of its name:
 
     gradient_flow.py
     forecast.py
+    train_classifier.py
     long_memory.py
     language_models.py
     train_seq2seq.py

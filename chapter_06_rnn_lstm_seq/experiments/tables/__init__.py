@@ -2,4 +2,5 @@
 
 gradient_flow.py    of exp_gradient_flow.py
 long_memory.py      of exp_long_memory.py
+classifier.py       of train_classifier.py
 """
