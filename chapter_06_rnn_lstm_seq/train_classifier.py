@@ -33,6 +33,7 @@ from chapter_06_rnn_lstm_seq.experiments import languages, sentiment
 from chapter_06_rnn_lstm_seq.experiments.tables.classifier import (
     language_metrics,
     language_tables,
+    sentence_metrics,
     sentence_tables,
 )
 from chapter_06_rnn_lstm_seq.figures.train_classifier import prefix_figure, sentences_figure
@@ -42,7 +43,6 @@ from utils.checkpoint import load_checkpoint, load_state
 from utils.datasets.sentences import SentenceData, load_sentences
 from utils.errors import UserError, confirm
 from utils.model_summary import parameter_count
-from utils.results import named_mean_std
 from utils.run import Run
 
 SCRIPT = "python chapter_06_rnn_lstm_seq/train_classifier.py"
@@ -165,7 +165,7 @@ def report_languages(args, run: Run, curves, padding, model: PrefixLSTM, data, t
         classes=list(data.classes),
     )
     words = {w: shares_after(model, tokenizer, w).numpy() for w in EXAMPLES}
-    figure = prefix_figure(languages.LENGTHS, curves[largest], words, data.classes)
+    figure = prefix_figure(languages.LENGTHS, curves, words, data.classes)
     run.save_figure(figure, "classifier_languages")
     last = metrics["numbers"][largest]["at_k"]
     shown = {f"after 4 letters, {k}": v for k, v in last[4].items()}
@@ -216,11 +216,7 @@ def sentence_row(args, run: Run, name: str, tokenizer, parts: list, seed: int) -
 def report_sentences(args, run: Run, rows: dict, padding: dict, data: SentenceData) -> None:
     chance = 100 * np.bincount(data.test.labels).max() / len(data.test)
     metrics = {"most_frequent_percent": float(chance), "padding": padding, "notes": data.notes}
-    metrics["classifiers"] = {
-        name: {k: [run[k] for run in runs] for k in runs[0]}
-        | named_mean_std([run["test"] for run in runs], "test")
-        for name, runs in rows.items()
-    }
+    metrics["classifiers"] = sentence_metrics(rows)
     seeds = [args.seed + s for s in range(args.seeds)]
     name = f"classifier_{data.name}"
     run.save_result(name, metrics, sentence_tables(rows, padding), seeds)

@@ -489,3 +489,21 @@ def sentences_are_scored_as_everyone_does(m: Metrics) -> None:  # a smoke run: t
 @shows(6, "pronounce.py", "pronounce")
 def real_weights_know_how_words_sound(m: Metrics) -> None:
     assert " ".join(m["phonemes"]["transformer"]) == "T R AE0 N S F AO1 R M ER0"
+
+
+@shows(6, "train_classifier.py", "classifier_languages")
+def belief_grows_with_every_letter_up_to_what_can_be_known(m: Metrics) -> None:
+    (row,) = m["numbers"].values()
+    assert row["lstm_mean"][0] < 0.3 < 0.5 < row["lstm_mean"][5] < row["best"][5]
+    assert max(a - b for a, b in zip(row["lstm_mean"], row["best"], strict=True)) <= 0
+    packed, off = m["padding"]["packed"], m["padding"]["pack_off"]
+    assert packed["alone"] == packed["more"] == off["alone"]
+    assert off["more"]["mean"] < packed["more"]["mean"]
+
+
+@shows(6, "train_classifier.py", "classifier_rt_polarity", "--dataset rt_polarity")
+def counting_words_beats_guessing(m: Metrics) -> None:
+    tests = {name: row["test_mean"] for name, row in m["classifiers"].items()}
+    assert len(tests) == 5
+    assert tests["naive_bayes"] > m["most_frequent_percent"] + 12
+    assert tests["bag"] > m["most_frequent_percent"] + 7

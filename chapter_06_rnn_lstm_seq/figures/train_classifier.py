@@ -17,30 +17,53 @@ BELIEVED = 0.2
 
 
 def prefix_figure(
-    ks: Sequence[int], found: dict[str, Any], words: dict[str, np.ndarray], classes: Sequence[str]
+    ks: Sequence[int],
+    curves: dict[int, dict[str, Any]],
+    words: dict[str, np.ndarray],
+    classes: Sequence[str],
 ) -> Figure:
-    """Left: right answers over k. Right: what the LSTM believes after each letter of some words.
+    """Above: right answers over k, and how far they are below what is attainable. Below: two words.
 
-    found: "best" and "trigrams" (K,), "lstm" (runs, K). words[text] (letters, C): probabilities.
+    curves[training numbers]: "best" and "trigrams" (K,), "lstm" (runs, K). words[text]: what the
+    LSTM believes after each letter, (letters + 1, C).
     """
-    fig, axes = plotting.subplots(1, 1 + len(words), width=4.6 + 3.2 * len(words), height=3.9)
-    draw_curves(axes[0], ks, found)
-    for ax, (text, shares) in zip(axes[1:], words.items(), strict=True):
+    fig, axes = plotting.subplots(2, 2, width=9.2, height=6.8)
+    largest = max(curves)
+    draw_curves(axes[0, 0], curves[largest])
+    draw_gaps(axes[0, 1], curves)
+    for ax in axes[0]:
+        ax.set_xticks(range(len(ks)), [*map(str, ks[:-1]), "all"])
+        ax.set_xlabel("characters read")
+    axes[0, 0].set_title(f"test numbers, trained on {largest} numbers")
+    for ax, (text, shares) in zip(axes[1], words.items(), strict=True):
         draw_word(ax, text, shares, classes)
-    axes[1].set_ylabel("probability")
+    axes[1, 0].set_ylabel("probability")
     return fig
 
 
-def draw_curves(ax: Axes, ks: Sequence[int], found: dict[str, Any]) -> None:
-    places = range(len(ks))
+def draw_curves(ax: Axes, found: dict[str, Any]) -> None:
+    places = range(len(found["best"]))
     ax.plot(places, 100 * np.array(found["best"]), label="best attainable", **plotting.look(6))
     plotting.band(ax, places, 100 * np.array(found["lstm"]), "LSTM", color=plotting.COLORS[0])
     ax.plot(places, 100 * np.array(found["trigrams"]), label="trigram Bayes", **plotting.look(1))
     ax.axhline(100 * found["most_frequent"], color="0.5", linestyle=":", label="most frequent")
-    ax.set_xticks(places, [*map(str, ks[:-1]), "all"])
-    ax.set(xlabel="characters read", ylabel="right answers (%)", ylim=(0, 102))
-    ax.set_title("which language? (test numbers)")
+    ax.set(ylabel="right answers (%)", ylim=(0, 102))
     ax.legend(fontsize=8, loc="lower right")
+
+
+def draw_gaps(ax: Axes, curves: dict[int, dict[str, Any]]) -> None:
+    """Points below the best attainable, a pair of lines for each number of training numbers."""
+    for place, (size, found) in enumerate(curves.items()):
+        best = np.array(found["best"])
+        places = range(len(best))
+        colors = plotting.COLORS[2 * place : 2 * place + 2]
+        runs = 100 * (best - np.array(found["lstm"]))
+        plotting.band(ax, places, runs, f"LSTM, {size} numbers", color=colors[0])
+        gap = 100 * (best - np.array(found["trigrams"]))
+        ax.plot(places, gap, label=f"trigrams, {size} numbers", **plotting.look(2 * place + 1))
+    ax.set_ylim(1.45 * ax.get_ylim()[1], -0.2)  # downwards, with room for the legend
+    ax.set(ylabel="points below the best attainable", title="how much is missing")
+    ax.legend(fontsize=8, loc="lower left")
 
 
 def draw_word(ax: Axes, text: str, shares: np.ndarray, classes: Sequence[str]) -> None:

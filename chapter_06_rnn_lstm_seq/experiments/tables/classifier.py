@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chapter_06_rnn_lstm_seq.experiments.languages import LENGTHS
-from utils.results import cells, mean_std, table
+from utils.results import cells, mean_std, named_mean_std, table
 
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 40)  # of LENGTHS, in the table
 WHOLE_WORD = {"en": "whole word", "zh": "整个词"}
@@ -22,12 +22,12 @@ PADDING_ROWS = {
     "pack_off": {"en": "the same weights, not packed", "zh": "同样的权重，不打包"},
     "unpacked": {"en": "trained and used without packing", "zh": "训练和使用时都不打包"},
 }
-CLASSIFIERS_ZH = {
-    "naive Bayes, bigrams": "朴素贝叶斯，二元组",
-    "logistic regression, bigrams": "逻辑回归，二元组",
-    "bag of embeddings": "词嵌入的平均",
-    "Kim's CNN": "Kim 的 CNN",
-    "BiLSTM": "双向 LSTM",
+CLASSIFIERS = {  # name: (key in the metrics, Chinese)
+    "naive Bayes, bigrams": ("naive_bayes", "朴素贝叶斯，二元组"),
+    "logistic regression, bigrams": ("logistic_regression", "逻辑回归，二元组"),
+    "bag of embeddings": ("bag", "词嵌入的平均"),
+    "Kim's CNN": ("cnn", "Kim 的 CNN"),
+    "BiLSTM": ("bilstm", "双向 LSTM"),
 }
 
 
@@ -94,6 +94,15 @@ def language_tables(metrics: dict[str, Any]) -> dict[str, Any]:
     return tables | {"padding": table(columns, rows)}
 
 
+def sentence_metrics(rows: dict[str, list[dict]]) -> dict[str, Any]:
+    """By classifier: the numbers of each seed, and the test accuracy's mean and deviation."""
+    return {
+        CLASSIFIERS[name][0]: {key: [run[key] for run in runs] for key in runs[0]}
+        | named_mean_std([run["test"] for run in runs], "test")
+        for name, runs in rows.items()
+    }
+
+
 def sentence_tables(rows: dict[str, list[dict]], padding: dict[str, float]) -> dict[str, Any]:
     """rows[classifier]: a dict a seed with "parameters", "val" and "test" (per cent)."""
     columns = [
@@ -104,7 +113,7 @@ def sentence_tables(rows: dict[str, list[dict]], padding: dict[str, float]) -> d
     ]
     body = [
         [
-            {"en": name, "zh": CLASSIFIERS_ZH[name]},
+            {"en": name, "zh": CLASSIFIERS[name][1]},
             runs[0]["parameters"],
             *cells(runs, ["val", "test"]),
         ]
