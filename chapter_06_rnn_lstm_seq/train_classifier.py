@@ -39,7 +39,7 @@ from chapter_06_rnn_lstm_seq.experiments.tables.classifier import (
 from chapter_06_rnn_lstm_seq.figures.train_classifier import prefix_figure, sentences_figure
 from chapter_06_rnn_lstm_seq.tokenizer import from_state
 from utils import cli
-from utils.checkpoint import load_checkpoint, load_state
+from utils.checkpoint import evaluator, load_checkpoint, load_state
 from utils.datasets.sentences import SentenceData, load_sentences
 from utils.errors import UserError, confirm
 from utils.model_summary import parameter_count
@@ -158,7 +158,7 @@ def report_languages(args, run: Run, curves, padding, model: PrefixLSTM, data, t
         architecture={"vocab_size": tokenizer.vocab_size, "classes": len(data.classes)}
         | languages.PREFIX,
         dataset=data.name,
-        metrics=named_accuracies(curves[largest]["lstm"][0]),
+        metrics={"test_accuracy": float(curves[largest]["lstm"][0][-1])},
         task=TASK,
         parameters=parameter_count(model),
         tokenizer=tokenizer.state(),
@@ -171,13 +171,6 @@ def report_languages(args, run: Run, curves, padding, model: PrefixLSTM, data, t
     shown = {f"after 4 letters, {k}": v for k, v in last[4].items()}
     shown |= {f"whole word, {k}": v for k, v in last[languages.LENGTHS[-1]].items()}
     run.finish(shown, next_command=f"{SCRIPT} --text tredive")
-
-
-def named_accuracies(curve: np.ndarray) -> dict[str, float]:
-    return {
-        "test_accuracy_4_characters": float(curve[languages.LENGTHS.index(4)]),
-        "test_accuracy_whole_word": float(curve[-1]),
-    }
 
 
 # --- For or against? ---
@@ -230,8 +223,8 @@ def report_sentences(args, run: Run, rows: dict, padding: dict, data: SentenceDa
 # --- A trained network is asked ---
 
 
-def load_model(path: str | Path) -> tuple[PrefixLSTM, Any, dict[str, Any]]:
-    """(network, tokenizer, checkpoint); UserError for a checkpoint of another task."""
+def load_model(path: str | Path) -> tuple[PrefixLSTM, dict[str, Any]]:
+    """(network, checkpoint); UserError for a checkpoint of another task."""
     checkpoint = load_checkpoint(path)
     if checkpoint.get("task") != TASK:
         raise UserError(
@@ -240,7 +233,7 @@ def load_model(path: str | Path) -> tuple[PrefixLSTM, Any, dict[str, Any]]:
         )
     model = PrefixLSTM(**checkpoint["architecture"])
     load_state(model, checkpoint["state"], path)
-    return model.eval(), from_state(checkpoint["tokenizer"]), checkpoint
+    return model.eval(), checkpoint
 
 
 def shares_after(model: nn.Module, tokenizer: Any, text: str) -> torch.Tensor:
@@ -254,8 +247,8 @@ def ask(args: argparse.Namespace, run: Run) -> None:
     text = args.text.strip().lower()
     if not text:
         raise UserError("--text is empty; give a number word, such as --text veintiuno.")
-    model, tokenizer, checkpoint = load_model(args.checkpoint)
-    shares = shares_after(model, tokenizer, text)  # (T + 1, C)
+    model, checkpoint = load_model(args.checkpoint)
+    shares = shares_after(model, from_state(checkpoint["tokenizer"]), text)  # (T + 1, C)
     for read, row in zip([*text, "(end)"], shares, strict=True):
         best = row.topk(3)
         names = [checkpoint["classes"][c] for c in best.indices.tolist()]
@@ -265,11 +258,16 @@ def ask(args: argparse.Namespace, run: Run) -> None:
     run.finish({"language": answer, "probability": float(shares[-1].max())}, f"{SCRIPT} --text ...")
 
 
-def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
-    """The accuracies of a checkpoint's card, measured again."""
-    model, tokenizer, _ = load_model(path)
-    _, parts = languages.load_data(SIZES[-1], tokenizer)
-    return named_accuracies(languages.network_curve(model, parts["test"]))
+def load_test_words(_: str, data_dir: str | None = None) -> languages.Parts:
+    """The embedded test words, for every name of a data set and every folder."""
+    return languages.load_data(SIZES[-1], languages.make_tokenizer())[1]["test"]
+
+
+def whole_word_accuracy(model: PrefixLSTM, test: languages.Parts) -> float:
+    return float(languages.network_curve(model, test)[-1])
+
+
+evaluate_checkpoint = evaluator(load_model, load_test_words, whole_word_accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:
