@@ -114,10 +114,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.characters, args.untrained = min(args.characters, QUICK_CHARACTERS), 1
     task = load_data(args)
     gates = read(task, task.shown)
-    h = read(task, task.measured)["h"]
+    cells = read(task, task.measured)["c"]
     others = [untrained_like(task.architecture, args.seed + n) for n in range(args.untrained)]
-    untrained = [read(task, task.measured, other)["h"] for other in others]
-    rows = measure(h, untrained, task.measured)
+    untrained = [read(task, task.measured, other)["c"] for other in others]
+    rows = measure(cells, untrained, task.measured)
     report(args, run, task, gates, rows)
 
 
@@ -130,7 +130,7 @@ def report(args: argparse.Namespace, run: Run, task: Task, gates: dict, rows: li
     unit = rows[0]["unit"] if rows else 0
     what = f"follows “{rows[0]['property']}”" if rows else "of the first layer"
     title = f"unit {unit}, which {what}; {task.name}"
-    run.save_figure(unit_figure(task.shown, gates["h"][:, unit], title), "view_units")
+    run.save_figure(unit_figure(task.shown, gates["c"][:, unit], title), "view_units")
     print(f"open {page.resolve().as_uri()} in a browser")
     found = {f"{row['property']}, unit {row['unit']}": row["r"] for row in rows}
     run.finish(found, 'python chapter_06_rnn_lstm_seq/view_units.py --text "a (bracket) here"')

@@ -1,9 +1,10 @@
 """What single units of a language model follow: gates read out, correlations, an untrained control.
 
-A unit's activation h_t is compared with simple properties of the text up to character t: inside
-quotation marks, inside brackets, how far into the line, ... Of many units some follow anything by
-chance: so the unit is chosen on the first half of the text, its correlation is told for the second,
-and the same is done with networks of the same shape that were never trained.
+A unit's cell c_t, its memory, is compared with simple properties of the text up to character t:
+inside quotation marks, inside brackets, how far into the line, ... (Its output h_t = o_t tanh(c_t)
+follows them less: the output gate hides what is not needed now.) Of many units some follow anything
+by chance: so the unit is chosen on the first half of the text, its correlation is told for the
+second, and the same is done with networks of the same shape that were never trained.
 """
 
 from __future__ import annotations
@@ -119,24 +120,24 @@ PROPERTIES: dict[str, tuple[str, Callable[[str], np.ndarray]]] = {
 # --- which unit follows which property ---
 
 
-def correlations(h: np.ndarray, values: np.ndarray) -> np.ndarray:
+def correlations(c: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Pearson's r of each unit (T, H) with a property (T,); (H,), 0 for what does not change."""
-    h, values = h - h.mean(axis=0), values - values.mean()
-    norms = np.sqrt((h**2).sum(axis=0) * (values**2).sum())  # (H,)
-    return np.divide(values @ h, norms, out=np.zeros(h.shape[1]), where=norms > 1e-12)
+    c, values = c - c.mean(axis=0), values - values.mean()
+    norms = np.sqrt((c**2).sum(axis=0) * (values**2).sum())  # (H,)
+    return np.divide(values @ c, norms, out=np.zeros(c.shape[1]), where=norms > 1e-12)
 
 
-def best_unit(h: np.ndarray, values: np.ndarray) -> tuple[int, float]:
+def best_unit(c: np.ndarray, values: np.ndarray) -> tuple[int, float]:
     """The unit whose |r| is largest in the first half, and its r in the second."""
     half = len(values) // 2
-    unit = int(np.abs(correlations(h[:half], values[:half])).argmax())
-    return unit, float(correlations(h[half:], values[half:])[unit])
+    unit = int(np.abs(correlations(c[:half], values[:half])).argmax())
+    return unit, float(correlations(c[half:], values[half:])[unit])
 
 
-def measure(h: np.ndarray, untrained: list[np.ndarray], text: str) -> list[dict[str, Any]]:
+def measure(c: np.ndarray, untrained: list[np.ndarray], text: str) -> list[dict[str, Any]]:
     """One dict a property that occurs in both halves, the best-followed one first.
 
-    h: (T, H) of the trained network; untrained: the same of networks that were never trained.
+    c: (T, H) of the trained network; untrained: the same of networks that were never trained.
     """
     rows = []
     for name, (chinese, function) in PROPERTIES.items():
@@ -144,7 +145,7 @@ def measure(h: np.ndarray, untrained: list[np.ndarray], text: str) -> list[dict[
         halves = np.array_split(values, 2)
         if any(np.ptp(half) == 0 for half in halves):
             continue
-        unit, r = best_unit(h, values)
+        unit, r = best_unit(c, values)
         control = [abs(best_unit(other, values)[1]) for other in untrained]
         facts = {"property": name, "zh": chinese, "unit": unit, "r": r}
         rows.append(facts | {"untrained": mean_std(control)})

@@ -23,7 +23,9 @@ ORDER = ("h", "c", "i", "f", "o", "g")
 WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "title": "What a unit of the network follows",
-        "about": "Each character is coloured by the output h of the shown unit after reading it:",
+        "about": "Each character is coloured by what the shown unit has after reading it:",
+        "cell": "its cell c, in units of its largest |c|",
+        "output": "its output h",
         "signs": "(dotted line: below −0.1). Choose a unit; point at a character for its gates.",
         "unit": "unit",
         "character": "at the character",
@@ -35,13 +37,15 @@ WORDS: dict[str, dict[str, Any]] = {
         "name_c": "c: cell",
         "step": "c = f · (c before) + i · g and h = o · tanh(c)",
         "ranking": ["follows", "unit", "r", "untrained"],
-        "control": "r: correlation on the half of the text that did not choose the unit. "
+        "control": "r: correlation of c on the half of the text that did not choose the unit. "
         "untrained: the mean of |r| of the best unit of networks that were never trained.",
         "keys": "Keys: Tab reaches the strip and the text; the arrows move in them.",
     },
     "zh": {
         "title": "网络的一个单元在跟踪什么",
-        "about": "每个字符的颜色表示所选单元读入该字符之后的输出 h：",
+        "about": "每个字符的颜色表示所选单元读入该字符之后的：",
+        "cell": "单元状态 c（以其最大的 |c| 为单位）",
+        "output": "输出 h",
         "signs": "（点线：小于 −0.1）。在下方选择单元；指向字符可查看它的各个门。",
         "unit": "单元",
         "character": "所在字符",
@@ -53,7 +57,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "name_c": "c：单元状态",
         "step": "c = f ·（之前的 c）+ i · g，h = o · tanh(c)",
         "ranking": ["跟踪的性质", "单元", "r", "未训练"],
-        "control": "r：在没有用来挑选单元的那一半文本上的相关系数。未训练：从未训练过的网络中"
+        "control": "r：c 在没有用来挑选单元的那一半文本上的相关系数。未训练：从未训练过的网络中"
         "最佳单元 |r| 的平均值。",
         "keys": "键盘：Tab 键可到达单元条与文本，方向键在其中移动。",
     },
@@ -105,25 +109,25 @@ def quantised(gates: dict[str, np.ndarray]) -> tuple[str, list[float]]:
     return packed.decode(), [round(float(value), 4) for value in ranges]
 
 
-def unit_figure(text: str, h: np.ndarray, title: str, columns: int = 78, lines: int = 12) -> Any:
-    """The first lines of a text, each character on the colour of a unit's output h (T,)."""
+def unit_figure(text: str, c: np.ndarray, title: str, columns: int = 78, lines: int = 12) -> Any:
+    """The first lines of a text, each character on the colour of a unit's cell c (T,)."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    placed = laid_out(text, columns, lines)
+    placed, levels = laid_out(text, columns, lines), c / max(np.abs(c).max(), 1e-6)
     fig, ax = plotting.subplots(width=9.2, height=0.55 + 0.24 * lines)
     cmap = LinearSegmentedColormap.from_list("unit", ["#0072B2", "#FFFFFF", "#E69F00"])
     grid = np.full((lines, columns), np.nan)
     for t, row, column in placed:
-        grid[row, column] = h[t]
+        grid[row, column] = levels[t]
         if text[t].strip():
             look = {
                 "family": "monospace",
                 "fontsize": 8,
-                "color": "white" if h[t] < -0.6 else "black",
+                "color": "white" if levels[t] < -0.6 else "black",
             }
             ax.text(column, row, plotting.literal(text[t]), ha="center", va="center", **look)
     image = ax.imshow(grid, cmap=cmap, vmin=-1, vmax=1, aspect="auto")
-    fig.colorbar(image, ax=ax, label="output h", fraction=0.03, pad=0.01)
+    fig.colorbar(image, ax=ax, label="cell c / largest |c|", fraction=0.03, pad=0.01)
     ax.set(xticks=[], yticks=[], title=plotting.literal(title))
     ax.grid(False)
     return fig

@@ -212,6 +212,11 @@ def test_hovering_changes_the_shown_unit(made, browser):
     assert float(browser.find_element(By.ID, "value-f").text) == pytest.approx(level, abs=0.006)
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()  # the clicked button has the focus
     assert shown() == "6"
+    before = colours(browser)
+    browser.find_element(
+        By.CSS_SELECTOR, "[name=what][value=h]"
+    ).click()  # the output, not the cell
+    assert colours(browser) != before
     browser.find_element(By.CSS_SELECTOR, "#ranking button").click()
     assert shown() == str(data["ranking"][0]["name"])
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
