@@ -81,7 +81,7 @@ def load_data(args: argparse.Namespace) -> tuple[SeriesData, Settings]:
     given = {name: getattr(args, name) for name in ("epochs", "lr") if getattr(args, name)}
     if args.quick:
         given |= {"epochs": min(given.get("epochs", 2), settings.epochs), "starts": 60}
-        given |= {"orders": settings.orders[2:5]}
+        given |= {"orders": settings.orders[-2:]}
     return data, replace(settings, **given)
 
 
@@ -108,7 +108,8 @@ class Judge:
     def __init__(self, values: Tensor, data: SeriesData, settings: Settings) -> None:
         self.settings = settings
         self.free = free_cuts(values, data.test, settings)
-        self.single = cuts(values, data.test, settings.context, 1, 1 + len(self.free[0]) // 100)
+        every = min(600 // settings.starts, (data.test.stop - data.test.start) // 100)
+        self.single = cuts(values, data.test, settings.context, 1, max(1, every))
         self.per_unit = data.per_unit
 
     def __call__(self, model: Any, parameters: int, seed: int | None = None) -> dict[str, Any]:

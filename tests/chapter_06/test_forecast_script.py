@@ -20,7 +20,7 @@ SMALL = ["--epochs", "1", "--hidden_size", "4", "--threads", "1"]
 
 @pytest.fixture(scope="module")
 def waves(tmp_path_factory) -> Path:
-    """Five days of a number that returns every day."""
+    """Twelve days of a number that returns every day."""
     start = datetime(2024, 1, 1)
     rows = (
         f"{start + timedelta(hours=k)},{math.sin(k * math.pi / 12) + 0.01 * (k % 5)}"
