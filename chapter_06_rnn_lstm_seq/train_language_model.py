@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     words = "width of the embedding; 0: tokens are one-hot vectors"
     group.add_argument("--embed_size", type=cli.non_negative_int, default=0, help=words)
     group.add_argument("--tied", action="store_true", help="output matrix = embedding matrix")
-    group.add_argument("--dropout", type=cli.below_one, default=0.0, help="between layers and last")
+    group.add_argument("--dropout", type=cli.below_one, default=0.2, help="between layers and last")
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, default=16, help="passes over the text")
     words = "instead of --epochs: as many as fit into these minutes, by the speed of this machine"

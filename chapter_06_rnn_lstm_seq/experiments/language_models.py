@@ -35,6 +35,7 @@ from chapter_06_rnn_lstm_seq.tokenizer import (
 )
 from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.datasets.text import TextData, load_text
+from utils.errors import MissingDataError
 from utils.file_io_util import read_json, write_json
 from utils.model_summary import parameter_count
 from utils.results import named_mean_std, over_seeds, table
@@ -258,9 +259,15 @@ def load_model(path: str | Path) -> tuple[LanguageModel, Tokenizer, dict[str, An
 
 
 def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
-    """What the model card says, measured again."""
+    """What the model card says, measured again; MissingDataError where the text is another one."""
     model, tokenizer, checkpoint = load_model(path)
     data = load_text(checkpoint["dataset"], data_dir)
+    if data.notes["sha256"] != checkpoint["text"]["sha256"]:  # `topics` differs by version
+        versions = [notes.get("python", "?") for notes in (checkpoint["text"], data.notes)]
+        raise MissingDataError(
+            f"{path} was measured on another text {data.name}, that of Python {versions[0]}, not "
+            f"{versions[1]}", ()
+        )  # fmt: skip
     val = torch.tensor(tokenizer.encode(data.val))
     nats = nats_per_token(model, val)
     per_character = bits(nats) * len(val) / len(data.val)

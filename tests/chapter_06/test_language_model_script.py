@@ -9,7 +9,8 @@ import pytest
 from chapter_06_rnn_lstm_seq import generate, train_language_model
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
 from utils.checkpoint import load_checkpoint
-from utils.errors import UserError
+from utils.datasets.text import load_text
+from utils.errors import MissingDataError, UserError
 from utils.file_io_util import read_json
 
 CHAPTER = "chapter_06_rnn_lstm_seq"
@@ -113,15 +114,15 @@ def test_bad_input_ends_in_one_sentence(trained, text, tmp_path, capsys):
 
 def test_the_card_is_measured_again(trained, monkeypatch, text):
     checkpoint = load_checkpoint(trained / "lines_lstm.pth")
-    monkeypatch.setattr(lm, "load_text", lambda name, folder: lm_data(text))
+    monkeypatch.setattr(lm, "load_text", lambda name, folder: load_text(text))
     found = lm.evaluate_checkpoint(trained / "lines_lstm.pth")
     assert found == pytest.approx(checkpoint["metrics"])
 
-
-def lm_data(text: Path):
-    from utils.datasets.text import load_text
-
-    return load_text(text)
+    changed = text.with_name("lines2.txt")
+    changed.write_text(text.read_text(encoding="utf-8") + "one more line.\n", encoding="utf-8")
+    monkeypatch.setattr(lm, "load_text", lambda name, folder: load_text(changed))
+    with pytest.raises(MissingDataError, match="was measured on another text"):
+        lm.evaluate_checkpoint(trained / "lines_lstm.pth")
 
 
 def test_a_model_of_another_task_is_refused(tmp_path, trained):
