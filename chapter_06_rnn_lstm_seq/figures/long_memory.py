@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from chapter_06_rnn_lstm_seq.experiments.adding import SOLVED
 from utils import plotting
 
 TITLES = {"rnn": "RNN (no gate)", "lstm": "LSTM, by forget bias", "gru": "GRU, by update bias"}
@@ -23,7 +24,7 @@ def figure(metrics: dict[str, Any]) -> Any:
             draw_row(ax, row, index)
         ax.axhline(metrics["baseline"], color="0.35", linestyle=":", lw=1)
         ax.set(xlabel="step", title=TITLES[cell], yscale="log")
-        ax.legend(fontsize=8, loc="lower left")
+        ax.legend(fontsize=8, loc="lower left" if cell == "rnn" else "upper right")
     axes[0, 0].set_ylabel(f"squared error, T = {metrics['length']}")
     words = {"fontsize": 8, "ha": "right", "va": "bottom"}
     place = {"transform": axes[0, 0].get_yaxis_transform()} | words
@@ -37,5 +38,5 @@ def draw_row(ax: Any, row: dict[str, Any], index: int) -> None:
     for seed, curve in enumerate(row["curves"]):
         steps, errors = np.array(curve).T  # (checks,) each
         ax.plot(steps, errors, **look, lw=1.3, label=name if seed == 0 else None)
-        if row["solved"]:
+        if errors[-1] < SOLVED:
             ax.plot(steps[-1:], errors[-1:], marker, color=look["color"], ms=5)
