@@ -48,7 +48,6 @@ from chapter_06_rnn_lstm_seq.figures.train_seq2seq import curves_figure, lengths
 from chapter_06_rnn_lstm_seq.seq2seq import Seq2Seq, sequence_loss
 from utils import cli
 from utils.datasets.number_words import load_number_lists
-from utils.datasets.pairs import PairData
 from utils.errors import UserError
 from utils.model_summary import parameter_count
 from utils.run import Run
@@ -118,12 +117,9 @@ def load_data(args: argparse.Namespace) -> Task:
         options = {"most": args.most, "train": args.lines}
         if args.quick:
             options |= {"below": 1000, "most": 3, "train": 10_000, "held_out": 300}
-    task = load_task(args.dataset, args.source, args.target, args.tokens, args.data_dir, **options)
-    if args.quick and args.dataset == "multi30k":
-        data = task.data
-        parts = data.train[:2000], data.val[:200], data.test[:200]
-        return Task(task.source, task.target, PairData(data.name, *parts, data.notes))
-    return task
+    elif args.quick:
+        options = {"limit": 1000}
+    return load_task(args.dataset, args.source, args.target, args.tokens, args.data_dir, **options)
 
 
 def architecture_of(args: argparse.Namespace, task: Task) -> dict[str, Any]:

@@ -87,15 +87,19 @@ def load_task(
     target: str | None = None,
     tokens: str | None = None,
     data_dir: str | None = None,
+    limit: int | None = None,
     **options: Any,
 ) -> Task:
     """dataset: numbers (into French) or multi30k (into German). tokens: words or bpe; None: words
-    for the numbers, bpe for sentences. options: of `load_number_lists`.
+    for the numbers, bpe for sentences. limit: sentences of each part; None: all of them.
+    options: of `load_number_lists`.
     """
     if dataset == "numbers":
         data: PairData = load_number_lists(source, target or "fr", **options)
     else:
         data = load_pairs(dataset, source, target or "de", data_dir)
+        parts = data.train[:limit], data.val[:limit], data.test[:limit]
+        data = PairData(data.name, *parts, data.notes)
     if (tokens or {"numbers": "words"}.get(dataset, "bpe")) == "bpe":
         lines = [side for pair in data.train for side in pair]
         merges = BPE_VOCABULARY[dataset] - 256 - len(SPECIALS)
