@@ -20,7 +20,7 @@ import sys
 import textwrap
 
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
-from chapter_06_rnn_lstm_seq.experiments.ngram import thread_row as ngram_thread_row
+from chapter_06_rnn_lstm_seq.experiments import ngram
 from chapter_06_rnn_lstm_seq.figures.language_models import curves_figure
 from chapter_06_rnn_lstm_seq.language_model import CELLS
 from utils import cli
@@ -45,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     words = "cut the training part again, to choose sizes without the validation part"
     group.add_argument("--inner", action="store_true", help=words)
     group = parser.add_argument_group("model")
-    group.add_argument("--cell", choices=list(CELLS), default="lstm")
+    words = "ngram: count only, nothing is trained"
+    group.add_argument("--cell", choices=[*CELLS, "ngram"], default="lstm", help=words)
     group.add_argument("--hidden_size", type=cli.positive_int, default=192, help="units a layer")
     group.add_argument("--num_layers", type=cli.positive_int, default=1)
     words = "width of the embedding; 0: tokens are one-hot vectors"
@@ -85,6 +86,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         args.epochs, args.seeds, args.minutes = min(args.epochs, 3), 1, None
         args.hidden_size, args.batch_size, args.seq_len, args.lr = 96, 16, 32, 2e-2
     task = lm.load_data(args)
+    if args.cell == "ngram":
+        return count_only(args, run, task)
     planned = lm.plan(args, run, task)
     rows, histories, first = [], [], None
     for seed in range(args.seed, args.seed + args.seeds):
@@ -95,6 +98,18 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         histories.append(history)
         first = first or model
     report(args, run, task, planned, first, rows, histories)
+
+
+def count_only(args: argparse.Namespace, run: Run, task: lm.Task) -> None:
+    """The n-gram models alone; on tiny_shakespeare their rows of the table through the chapters."""
+    rows = lm.baselines(task)
+    metrics = ngram.metrics_of(rows) | {"text": task.data.notes}
+    run.save_result(f"language_model_{task.data.name}_ngram", metrics, ngram.tables(rows))
+    if task.data.name == DATASETS["language_models"] and not args.quick:
+        save_row(run, "5gram", ngram.thread_row(rows[-2]))
+        save_row(run, "ngram", ngram.thread_row(rows[-1]))
+    command = "python chapter_06_rnn_lstm_seq/train_language_model.py"
+    run.finish({row["name"]["en"]: row["bits_per_character"] for row in rows}, next_command=command)
 
 
 def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, histories) -> None:
@@ -109,8 +124,6 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     )
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
         save_row(run, args.cell, lm.thread_row(args, rows, seeds, planned, parameters, task))
-        save_row(run, "5gram", ngram_thread_row(ngrams[-2]))
-        save_row(run, "ngram", ngram_thread_row(ngrams[-1]))
     facts = lm.checkpoint_facts(args, task, model, rows[0], histories[0].seconds)
     file = f"{text}_{args.cell}.pth"
     run.save_checkpoint(file, model.state_dict(), **facts)

@@ -17,6 +17,7 @@ import torch
 
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import History, fit
+from chapter_06_rnn_lstm_seq.experiments.ngram import metrics_of as ngram_metrics
 from chapter_06_rnn_lstm_seq.experiments.ngram import ngram_rows, strongest_row
 from chapter_06_rnn_lstm_seq.language_model import (
     CarriedLoss,
@@ -219,12 +220,7 @@ def metrics_of(rows: list[dict], ngrams: list[dict], parameters: int, planned: d
     metrics: dict[str, Any] = {key: [row[key] for row in rows] for key in rows[0]}
     for key in ("nats", "bits_per_character", "train_nats", "seconds"):
         metrics |= named_mean_std(metrics[key], key)
-    *shorter, strongest = ngrams
-    for row in shorter:
-        metrics[f"bits_{row['order']}gram"] = row["bits_per_character"]
-    metrics |= {"strongest_order": strongest["order"]}
-    metrics |= {"bits_strongest": strongest["bits_per_character"]}
-    return metrics | {"parameters": parameters} | planned
+    return metrics | ngram_metrics(ngrams) | {"parameters": parameters} | planned
 
 
 def thread_row(args, rows: list[dict], seeds: list[int], planned: dict, parameters: int, task):

@@ -12,6 +12,7 @@ import torch
 from chapter_06_rnn_lstm_seq.ngram import KneserNey, fit_orders
 from chapter_06_rnn_lstm_seq.tokenizer import CharTokenizer, Tokenizer
 from utils.datasets.text import TextData
+from utils.results import table
 from utils.threads import language_model_row
 
 ORDERS = (1, 2, 5)
@@ -33,16 +34,16 @@ def ngram_rows(
 
     Without a tokenizer the tokens are the characters of both parts. A row has `name` (in both
     languages), `order`, `bits_per_token`, `bits_per_character`, `ngrams` (how many are stored),
-    `seconds` (counting and measuring) and `sample` (text of `sample_length` tokens, seed 0).
+    `seconds` (of one core) and `sample` (text of `sample_length` tokens, drawn with seed 0).
     """
     tokenizer = tokenizer or CharTokenizer.train([data.train, data.val])
     train, val = tokenizer.encode(data.train), tokenizer.encode(data.val)
     rows = []
     for order in orders:
-        start = time.perf_counter()
+        start = time.process_time()
         model = KneserNey(order, tokenizer.vocab_size, modified).fit(train)
         bits = model.bits_per_token(val)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         ids = model.generate(sample_length, val[:1], torch.Generator().manual_seed(0))
         rows.append({
             "name": name_of(order, modified), "order": order, "bits_per_token": bits,
@@ -77,6 +78,25 @@ def strongest_row(data: TextData, tokenizer: Tokenizer | None = None) -> dict[st
     """The best that counting does here: modified Kneser-Ney, its order chosen by `best_order`."""
     order = best_order(data, tokenizer=tokenizer, modified=True)
     return ngram_rows(data, [order], tokenizer, modified=True)[0]
+
+
+def metrics_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Bits per character by order; the last row is the strongest."""
+    *shorter, strongest = rows
+    metrics = {f"bits_{row['order']}gram": row["bits_per_character"] for row in shorter}
+    metrics["strongest_order"] = strongest["order"]
+    return metrics | {"bits_strongest": strongest["bits_per_character"]}
+
+
+def tables(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The n-gram models alone."""
+    columns = [
+        ("Model", "模型", None),
+        ("N-grams stored", "存储的 n 元组", ",d"),
+        ("Bits per character", "每字符比特数", ".3f"),
+    ]
+    cells = [[row["name"], row["ngrams"], row["bits_per_character"]] for row in rows]
+    return {"main": table(columns, cells)}
 
 
 def thread_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chapter_06_rnn_lstm_seq import train_language_model
 from chapter_06_rnn_lstm_seq.experiments.ngram import (
     best_order,
     ngram_rows,
@@ -20,6 +21,7 @@ from chapter_06_rnn_lstm_seq.ngram import KneserNey, estimate_discounts, fit_ord
 from chapter_06_rnn_lstm_seq.tokenizer import BPETokenizer, CharTokenizer
 from utils.datasets.text import TextData, load_text
 from utils.errors import MissingDataError, UserError
+from utils.file_io_util import read_json
 
 V = 3
 texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=40)
@@ -210,3 +212,14 @@ def test_five_characters_on_tiny_shakespeare():
     row = thread_row(row)
     assert row["dataset"] == data.name
     assert row["nats"][0] == pytest.approx(1.579, abs=0.001)
+
+
+def test_the_script_counts_without_training(tmp_path):
+    (tmp_path / "text.txt").write_text(WORDS * 40)
+    options = ["--cell", "ngram", "--dataset", str(tmp_path / "text.txt"), "--run_name", "n"]
+    assert train_language_model.main([*options, "--output_dir", str(tmp_path)]) == 0
+    (file,) = tmp_path.rglob("language_model_text.txt_ngram.json")
+    result = read_json(file)
+    assert result["metrics"]["bits_5gram"] < result["metrics"]["bits_1gram"]
+    assert len(result["tables"]["main"]["rows"]) == 4
+    assert not [*tmp_path.rglob("thread_*.json")], "only of tiny_shakespeare"
