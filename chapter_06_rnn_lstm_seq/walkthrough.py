@@ -262,7 +262,7 @@ model, tokenizer, facts = load_model(shipped) if shipped.is_file() else small_mo
 print("trained on:", facts["dataset"], facts.get("note", "(the chapter's weights)"), "\n")
 for temperature in (0, 0.7, 1.5):
     written = text_after(
-        model, tokenizer, "The ", 160, temperature=temperature, generator=generator(0)
+        model, tokenizer, "The ", 160, temperature=temperature, generator=generator(2)
     )
     print(f"--- temperature {temperature}\n{written}\n")
 
@@ -375,7 +375,7 @@ figure
 # 3. Section 3: inputs of 1 instead of 0.1 (tanh saturates). Which curves fall faster, and why not the LSTM's?
 # 4. Section 5: unequal lengths that do not descend. Which argument of `pack_padded_sequence` do you need?
 # 5. Section 7: a sentence of your own with a rare word in it, then twice the same sentence in a row.
-# 6. Section 8: find a prompt for which top-p with $p = 0.8$ keeps a single letter.
+# 6. Section 8: find a prompt for which top-p with $p = 0.8$ keeps more than 20 letters.
 #
 # Then do the exercises (`chapter_06_rnn_lstm_seq/exercises/exercises.py`, checked by
 # `python -m course check 6`).
@@ -387,6 +387,6 @@ figure
 # 3. 第 3 节：把输入从 0.1 换成 1（tanh 饱和）。哪些曲线降得更快，为什么 LSTM 的不是？
 # 4. 第 5 节：长度不相等、也不从大到小排列。需要 `pack_padded_sequence` 的哪个参数？
 # 5. 第 7 节：换成你自己的一句话，其中有一个生僻词；再把同一句话连写两遍。
-# 6. 第 8 节：找一个前文，使 $p = 0.8$ 的 top-p 只留下一个字母。
+# 6. 第 8 节：找一个前文，使 $p = 0.8$ 的 top-p 留下 20 个以上的字母。
 #
 # 然后做练习（`chapter_06_rnn_lstm_seq/exercises/exercises.py`，用 `python -m course check 6` 检查）。
