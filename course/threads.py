@@ -17,7 +17,7 @@ Row = dict[str, Any]
 # A column: title in English and Chinese, key of the row, format.
 SHARED = [("Chapter", "章", "chapter", "d"), ("Model", "模型", "model", "s"),
           ("Parameters", "参数量", "parameters", ",d")]  # fmt: skip
-TIME = [("Minutes", "分钟", "minutes", ".3g"), ("Cores", "核数", "cores", "d"),
+TIME = [("Minutes", "分钟", "minutes", ".2g"), ("Cores", "核数", "cores", "d"),
         ("Seeds", "种子数", "seeds", "d")]  # fmt: skip
 COLUMNS = {
     "language_models": [
