@@ -101,7 +101,7 @@ def training_options(args: argparse.Namespace, run: Run, name: str, facts: dict)
 
 
 def measure_languages(args: argparse.Namespace, run: Run):
-    """-> (curves by number of training numbers, padding rows, first network, its data)."""
+    """-> (curves by training numbers, padding rows, first network, its data, its tokenizer)."""
     tokenizer, seeds = languages.make_tokenizer(), range(args.seed, args.seed + args.seeds)
     curves, first = {}, None
     for size in SIZES[-1:] if args.quick else SIZES:

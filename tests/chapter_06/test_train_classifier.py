@@ -169,6 +169,19 @@ def test_what_cannot_be_answered_is_said_in_a_sentence(tmp_path, capsys, text, m
     assert said in message and len(message.splitlines()) == 1
 
 
+def test_missing_sentences_lead_to_the_embedded_words(tmp_path, capsys):
+    words = [
+        "--dataset",
+        "sst2",
+        "--data_dir",
+        str(tmp_path),
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
+    assert train_classifier.main(words) == 2
+    assert "--dataset languages" in capsys.readouterr().err
+
+
 # --- the page's example ---
 
 
