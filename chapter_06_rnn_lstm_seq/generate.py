@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     examples = [f'{path} --prompt "The "', f'{path} --prompt "if " --temperature 0.5 --count 3']
     parser = cli.make_parser(__doc__, examples)
     words = "a checkpoint that train_language_model.py wrote (default: the shipped one)"
-    parser.add_argument("--weights", type=cli.path, default=str(SHIPPED), help=words)
+    parser.add_argument("--weights", type=cli.path, help=words)
     parser.add_argument("--prompt", default="The ", help="the text to go on from")
     parser.add_argument("--length", type=cli.positive_int, default=400, help="tokens to write")
     parser.add_argument("--count", type=cli.positive_int, default=1, help="texts to write")
@@ -51,7 +51,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     check_options(args.temperature, args.top_k, args.top_p)
     if not args.prompt:
         raise UserError("--prompt is empty: the model needs a character to go on from.")
-    model, tokenizer, checkpoint = load_model(args.weights)
+    model, tokenizer, checkpoint = load_model(args.weights or SHIPPED)
     length = min(args.length, 200) if args.quick else args.length
     texts = []
     for number in range(args.count):

@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser(__doc__, [path, f"{path} --lang zh --start 3000"])
     group = parser.add_argument_group("model and text")
     words = "a checkpoint of an LSTM that train_language_model.py wrote (default: the shipped one)"
-    group.add_argument("--weights", type=cli.path, default=str(SHIPPED), help=words)
+    group.add_argument("--weights", type=cli.path, help=words)
     words = "the text whose validation part is read (default: that of the checkpoint)"
     group.add_argument("--dataset", help=words)
     group.add_argument("--text", help="show this text instead")
@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def load_data(args: argparse.Namespace) -> Task:
     """UserError: another cell than an LSTM, other tokens than characters, no text left to show."""
-    model, tokenizer, checkpoint = load_model(args.weights)
+    model, tokenizer, checkpoint = load_model(args.weights or SHIPPED)
     cell = checkpoint["architecture"].get("cell", "lstm")
     if cell != "lstm":
         raise UserError(f"{args.weights} has a {cell}; the page shows the gates of an lstm.")
