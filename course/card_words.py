@@ -13,6 +13,8 @@ RULES = [  # (what a whole fact looks like, how Chinese says it)
     (r"classification into (\d+) classes", r"\1 类分类"),
     (r"classification into (\d+) classes, (\d+) views", r"\1 类分类，测试时取 \2 个视图"),
     (r"language modelling", "语言建模"),
+    (r"forecast of the next rows of a series", "预测序列的后续各行"),
+    (r"sequence to sequence", "序列到序列"),
     (r"the language of a number word, after each character", "读完每个字符后判断数词属于哪种语言"),
     (r"regression, (\S+ --mode \S+): (\d+) networks", r"回归，\1：\2 个网络"),
     (r"val_accuracy", "验证准确率"),
