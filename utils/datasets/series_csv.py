@@ -7,12 +7,7 @@ line and the column. Separators, decimal commas and the words for a gap are thos
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import lzma
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,10 +18,9 @@ from statistics import median
 import numpy as np
 
 from utils.datasets.columns import comma_role, is_missing, number
-from utils.datasets.tables import find_separator
+from utils.datasets.tables import Lines, read_lines
 from utils.errors import UserError
 
-OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # How far two rows are apart -> after how many rows the season returns.
 PERIODS = ((HOUR, HOUR, 24), (DAY, DAY, 7), (28 * DAY, 31 * DAY, 12))
@@ -40,9 +34,6 @@ class SeriesTable:
     columns: tuple[str, ...]
     period: int | None
     notes: tuple[str, ...]
-
-
-Lines = list[tuple[int, list[str]]]  # the number of each line in the file, and its cells
 
 
 def read_series(path: str | Path) -> SeriesTable:
@@ -67,19 +58,7 @@ def read_series(path: str | Path) -> SeriesTable:
 
 def _read(path: Path) -> tuple[list[str], Lines, str]:
     """The header, the numbered rows, and what separates the cells."""
-    opener = OPENERS.get(path.suffix.lower(), open)
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-        separator = find_separator(text)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: save it as CSV with UTF-8 encoding.") from None
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error) as error:
-        raise UserError(f"cannot read {path} as CSV ({error}).") from None
+    lines, separator = read_lines(path)
     if len(lines) < 2:
         raise UserError(f"{path} needs a header row and rows of numbers below it.")
     header = lines[0][1]

@@ -13,6 +13,7 @@ import csv
 import difflib
 import gzip
 import io
+import lzma
 import math
 import zlib
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import numpy as np
 from utils.datasets.columns import comma_role, is_missing, number, read_column
 from utils.errors import UserError
 
+Lines = list[tuple[int, list[str]]]  # the number of a row in the file, and its cells
 SEPARATORS = (";", "\t", "|", ",")
 SNIFFED_ROWS = 50
 TABLES = ("diabetes", "breast_cancer", "wine")
@@ -122,22 +124,33 @@ def _by_row(columns: dict[str, list], rows: int, dtype: type) -> np.ndarray:
     return table
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]], str]:
-    """The header, the rows, and what separates the cells."""
-    opener = gzip.open if path.suffix == ".gz" else open
+OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+
+
+def read_lines(path: Path) -> tuple[Lines, str]:
+    """The rows that are not blank, each with its line number, and what separates the cells.
+
+    UserError: no such file, not UTF-8, not readable as CSV.
+    """
+    opener = OPENERS.get(path.suffix.lower(), open)
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             text = file.read()
         separator = find_separator(text)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         # Blank lines are no rows; line_num counts them, so that an error names the right line.
-        lines = [(reader.line_num, [c.strip() for c in row]) for row in reader if row]
+        return [(reader.line_num, [c.strip() for c in row]) for row in reader if row], separator
     except FileNotFoundError:
         raise UserError(f"there is no file {path}.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: save it as CSV with UTF-8 encoding.") from None
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error) as error:
         raise UserError(f"cannot read {path} as CSV ({error}).") from None
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]], str]:
+    """The header, the rows, and what separates the cells."""
+    lines, separator = read_lines(path)
     if len(lines) < 2:
         raise UserError(f"{path} needs a header row and at least one row of data.")
     header = lines[0][1]
