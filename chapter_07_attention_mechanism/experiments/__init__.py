@@ -1,0 +1,4 @@
+"""What stands behind the scripts: tasks, measurements and tables.
+
+Read in this order:
+"""

@@ -1,0 +1,6 @@
+"""Every function of the chapter that returns a figure.
+
+The drawings of the text, saved by draw_figures.py:
+
+The results, each for the script of its name:
+"""
