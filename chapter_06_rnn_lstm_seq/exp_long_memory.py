@@ -12,7 +12,8 @@ the gradient at most 1. A training stops when it has solved the task on held-out
 error is that on fresh ones. Always answering 1 gives 0.167. The RNN, which has no gate, gets two
 learning rates.
 
-    python chapter_06_rnn_lstm_seq/exp_long_memory.py                    T = 50
+    python chapter_06_rnn_lstm_seq/exp_long_memory.py                    T = 50, 3 minutes
+    python chapter_06_rnn_lstm_seq/exp_long_memory.py --seeds 1          the same in one
     python chapter_06_rnn_lstm_seq/exp_long_memory.py --length 200       half an hour on one core
     python chapter_06_rnn_lstm_seq/exp_long_memory.py --resume RUN_FOLDER
 
