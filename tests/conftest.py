@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -249,6 +250,26 @@ def run_quickly(script: Script, output: Path, python: WarmPython) -> QuickRun:
     folder = output / script.chapter / f"{Path(script.file).stem}-test"
     touched = sorted({name for name, _ in before.items() ^ after.items()})
     return QuickRun(**asdict(done), folder=folder, touched=touched)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Headless Chromium, for the pages that chapters write; without it the test skips."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip(
+            "there is no Chromium with its driver: apt-get install chromium chromium-driver"
+        )
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    found = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield found
+    found.quit()
 
 
 def children_seconds() -> float:

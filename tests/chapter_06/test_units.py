@@ -6,7 +6,6 @@ The page is opened in headless Chromium; without it, or without selenium, that t
 import base64
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -159,24 +158,6 @@ def test_mistakes_are_one_sentence(tmp_path, capsys):
     for options, sentence in cases.items():
         assert view_units.main([*options, "--output_dir", str(tmp_path)]) == 2
         assert sentence in capsys.readouterr().err, options
-
-
-@pytest.fixture
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    driver = shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip(
-            "there is no Chromium with its driver: apt-get install chromium chromium-driver"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
-        options.add_argument(word)
-    found = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield found
-    found.quit()
 
 
 def colours(browser):
