@@ -11,9 +11,11 @@ keys, the samples the values, and the scores are -|q - k|^2 / (2 width^2). The s
     -|q - k|^2 / 2 = q.k - |q|^2 / 2 - |k|^2 / 2
 
 |q|^2 is the same for all keys: it cancels in the quotient. |k|^2 cancels too if all keys are of one
-length. What is left is softmax(q.k / width^2): dot-product attention, whose scale 1 / sqrt(d) is
-one choice of width^2. A narrow width follows the noise, a wide one flattens the curve; in attention
-nobody chooses it: it is learnt, as the length of the projected queries and keys.
+length. What is left is softmax(q.k / width^2): dot-product attention of temperature width^2, of
+which the scale 1 / sqrt(d) is one choice.
+
+A narrow width follows the noise, a wide one flattens the curve. In attention nobody chooses it: it
+is learnt, as the length of the projected queries and keys.
 
     the three forms       nadaraya_watson, distance_attention, dot_product_attention
     choosing the width    leave_one_out, best_width
@@ -25,7 +27,6 @@ Tsai et al. 2019 (attention as a kernel).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -133,7 +134,7 @@ class KernelRegression(nn.Module):
 
 
 def learn(
-    model: KernelRegression, keys: Tensor, values: Tensor, steps: int = 300, rate: float = 0.05
+    model: KernelRegression, keys: Tensor, values: Tensor, steps: int = 300, rate: float = 0.2
 ) -> list[float]:
     """Make the leave-one-out error small by gradient descent; the error at every step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
@@ -145,11 +146,3 @@ def learn(
         optimizer.step()
         errors.append(loss.item())
     return errors
-
-
-def temperature(width: float, size: int) -> float:
-    """The softmax temperature, against scores q.k / sqrt(d), that this width means for d = size.
-
-    q.k / width^2 = (q.k / sqrt(d)) / temperature.
-    """
-    return width**2 / math.sqrt(size)

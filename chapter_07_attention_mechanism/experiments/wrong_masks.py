@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -99,7 +99,6 @@ class Variant:
     how: str = "before"
     trained_as: str = ""
     beside: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def at_generation(self) -> MaskOf:
@@ -117,9 +116,7 @@ VARIANTS = {
     ),
     PACKED: Variant(right, "正确的掩码，打包", per_row=3),
     "no blocks": Variant(no_blocks, "打包时没有分块", per_row=3),
-    "top left, cached": Variant(
-        right, "缓存时左上对齐", generation=first_only, trained_as=CONTROL
-    ),
+    "top left, cached": Variant(right, "缓存时左上对齐", generation=first_only, trained_as=CONTROL),
     "-1e9 for -inf": Variant(right, "用 -1e9 代替 -inf", how="finite", trained_as=CONTROL),
 }
 
