@@ -20,7 +20,7 @@ import sys
 import textwrap
 
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
-from chapter_06_rnn_lstm_seq.experiments import ngram
+from chapter_06_rnn_lstm_seq.experiments import ngram, sizes
 from chapter_06_rnn_lstm_seq.figures.language_models import curves_figure
 from chapter_06_rnn_lstm_seq.language_model import CELLS
 from utils import cli
@@ -44,6 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--vocab_size", type=cli.int_from(257), default=2000, help=size)
     words = "cut the training part again, to choose sizes without the validation part"
     group.add_argument("--inner", action="store_true", help=words)
+    words = "choose a size: a training each of cell/units/dropout/rate, on --inner"
+    group.add_argument("--sizes", nargs="+", type=sizes.size_word, metavar="SIZE", help=words)
     group = parser.add_argument_group("model")
     words = "ngram: count only, nothing is trained"
     group.add_argument("--cell", choices=[*CELLS, "ngram"], default="lstm", help=words)
@@ -85,10 +87,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
         args.epochs, args.seeds, args.minutes = min(args.epochs, 3), 1, None
         args.hidden_size, args.batch_size, args.seq_len, args.lr = 96, 16, 32, 2e-2
+    args.inner = args.inner or args.sizes is not None
     task = lm.load_data(args)
+    if args.sizes is not None:
+        return choose_size(args, run, task)
     if args.cell == "ngram":
         return count_only(args, run, task)
-    planned = lm.plan(args, run, task)
+    planned = lm.plan(args, run.folder, task)
     rows, histories, first = [], [], None
     for seed in range(args.seed, args.seed + args.seeds):
         folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
@@ -112,11 +117,25 @@ def count_only(args: argparse.Namespace, run: Run, task: lm.Task) -> None:
     run.finish({row["name"]["en"]: row["bits_per_character"] for row in rows}, next_command=command)
 
 
+def text_name(name: str) -> str:
+    """A text's name as a part of file names."""
+    return re.sub(r"\W+", "_", name.removesuffix(".txt")).strip("_")
+
+
+def choose_size(args: argparse.Namespace, run: Run, task: lm.Task) -> None:
+    """Short trainings of several sizes, judged inside the training text."""
+    chosen = [sizes.parse(word) for word in args.sizes]
+    rows = sizes.compare(args, run, task, chosen)
+    text = text_name(task.data.name.removesuffix(" (training part)"))
+    run.save_result(f"language_model_sizes_{text}", {"rows": rows}, sizes.tables(rows))
+    run.finish({size.key: row["nats"] for size, row in zip(chosen, rows, strict=True)})
+
+
 def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, histories) -> None:
     """The result beside the n-gram models, the curve, and the weights of the first seed."""
     ngrams, parameters = lm.baselines(task), parameter_count(model)
     seeds = [args.seed + s for s in range(args.seeds)]
-    text = re.sub(r"\W+", "_", task.data.name.removesuffix(".txt")).strip("_")
+    text = text_name(task.data.name)
     name = text if args.cell == "lstm" else f"{text}_{args.cell}"
     metrics = lm.metrics_of(rows, ngrams, parameters, planned) | {"text": task.data.notes}
     run.save_result(

@@ -4,6 +4,7 @@ Read in this order:
 
     ngram.py        the n-gram rows beside the language models
     language_models.py   data, one training, its measurement and tables, of a language model
+    sizes.py        which size is best for the same minutes
     leak.py         three ways to cut a text, and what a model claims on each
     units.py        gates read out, and which unit follows what in a text
     batching.py     padded batches of texts, rows of similar length together

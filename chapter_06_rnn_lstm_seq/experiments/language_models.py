@@ -113,14 +113,14 @@ def tokens_per_second(args: argparse.Namespace, task: Task, seconds: float) -> f
     return count / (time.perf_counter() - started)
 
 
-def plan(args: argparse.Namespace, run: Run, task: Task) -> dict[str, Any]:
+def plan(args: argparse.Namespace, folder: Path, task: Task) -> dict[str, Any]:
     """{"epochs", "tokens_per_second" or None}: from --epochs, or what fits into --minutes.
 
     The measurement is written down, and a resumed run goes by it.
     """
     if args.minutes is None:
         return {"epochs": args.epochs, "tokens_per_second": None, "threads": None}
-    path = run.folder / "speed.json"
+    path = folder / "speed.json"
     if not path.is_file():
         speed = tokens_per_second(args, task, SPEED_SECONDS)
         epochs = max(1, int(60 * args.minutes * speed / len(task.train)))

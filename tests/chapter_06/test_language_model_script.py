@@ -87,6 +87,20 @@ def test_minutes_become_epochs_once(text, tmp_path, monkeypatch):
     assert found["epochs"] == 2 * 60 * 100 // int(0.9 * len("".join(LINES))) == 4
 
 
+def test_sizes_are_compared_inside_the_training_text(text, tmp_path):
+    """The validation part is never read, and each size has its own epochs and folder."""
+    sizes = ["--sizes", "lstm/8/0/0.01", "gru/8/0.1/0.01", "lstm/16/0/0.01"]
+    assert train(text, tmp_path, "sizes", *sizes) == 0
+    result = read_json(run_folder(tmp_path, "sizes") / "language_model_sizes_lines.json")
+    rows = result["metrics"]["rows"]
+    assert [(row["cell"], row["hidden_size"]) for row in rows] == [
+        ("lstm", 8), ("gru", 8), ("lstm", 16)
+    ]  # fmt: skip
+    marks = [row[-1] for row in result["tables"]["main"]["rows"]]
+    lstm = min(rows[0]["nats"], rows[2]["nats"])
+    assert marks[1] and bool(marks[0]) == (rows[0]["nats"] == lstm) and sum(map(bool, marks)) == 2
+
+
 def test_bad_input_ends_in_one_sentence(trained, text, tmp_path, capsys):
     weights = str(trained / "lines_lstm.pth")
     out = ["--output_dir", str(tmp_path)]
