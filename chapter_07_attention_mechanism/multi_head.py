@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chapter_07_attention_mechanism.masks import causal_mask, combined, masked_softmax
+from chapter_07_attention_mechanism.masks import causal_mask, combined
+from chapter_07_attention_mechanism.scaled_dot_product import attention_weights
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -124,8 +125,7 @@ class MultiheadAttention(nn.Module):
         q, k, v = self._projected(query, key, value)  # (B, T, D), (B, S, D), (B, S, D)
         k, v, mask = self._with_extra_keys(k, v, mask)
         q, k, v = (split_heads(x, self.num_heads) for x in (q, k, v))  # (B, h, T or S, d)
-        scores = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)  # (B, h, T, S)
-        weights = masked_softmax(scores, mask)
+        weights = attention_weights(q, k, mask)  # (B, h, T, S): page 3's, with an axis of heads
         weights = F.dropout(weights, self.dropout, self.training)  # chapter 3's, in its fast form
         out = self.out_proj(merge_heads(weights @ v))  # (B, T, D)
         if not batched:
