@@ -148,14 +148,18 @@ class Seq2Seq(nn.Module):
         self.encoder = Encoder(source, hidden, bidirectional, dropout, backwards)
         self.decoder = Decoder(target, hidden, self.encoder.size, dropout)
 
+    def encode(self, source: Tensor) -> Encoded:
+        """What the decoder gets of source (B, S); chapter 7 adds to it."""
+        return self.encoder(source)
+
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Logits (B, T, V) of what follows each token of target (B, T), which begins with <bos>."""
-        return self.decoder(target, self.encoder(source))
+        return self.decoder(target, self.encode(source))
 
     @torch.no_grad()
     def greedy(self, source: Tensor, bos: int, eos: int, limit: int) -> Tensor:
         """The likeliest token, again and again: ids (B, at most `limit`), padding after <eos>."""
-        encoded = self.encoder(source)
+        encoded = self.encode(source)
         state = self.decoder.first_state(encoded)
         token = torch.full_like(source[:, 0], bos)  # (B,)
         done, written = torch.zeros_like(token, dtype=torch.bool), []

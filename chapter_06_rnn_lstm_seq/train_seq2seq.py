@@ -22,20 +22,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from chapter_03_optimization_regularization.schedulers import OneCycleLR
-from chapter_03_optimization_regularization.training import fit
 from chapter_06_rnn_lstm_seq.experiments.translation import (
     DATASETS,
     TASK,
-    PairBatches,
     Task,
     check_source,
     load_task,
     load_translator,
     measure_numbers,
     scores,
+    train_translator,
     translate,
 )
 from chapter_06_rnn_lstm_seq.experiments.translation.tables import (
@@ -45,7 +41,7 @@ from chapter_06_rnn_lstm_seq.experiments.translation.tables import (
     sentences_tables,
 )
 from chapter_06_rnn_lstm_seq.figures.train_seq2seq import curves_figure, lengths_figure
-from chapter_06_rnn_lstm_seq.seq2seq import Seq2Seq, sequence_loss
+from chapter_06_rnn_lstm_seq.seq2seq import Seq2Seq
 from utils import cli
 from utils.datasets.number_words import load_number_lists
 from utils.errors import UserError
@@ -137,40 +133,7 @@ def architecture_of(args: argparse.Namespace, task: Task) -> dict[str, Any]:
 
 def train_one(task: Task, seed: int, args: argparse.Namespace, run: Run, folder: Path):
     """One training in `folder`; resumed if the folder has a last.pth. -> (model, history)."""
-    torch.manual_seed(seed)
-    architecture = architecture_of(args, task)
-    model = Seq2Seq(**architecture)
-    train = PairBatches(*task.encoded(task.data.train), args.batch_size, shuffle=True, seed=seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
-    shown = [source for source, _ in task.data.val[1:4]]
-
-    def show(row: dict[str, float]) -> None:
-        for source, line in zip(shown, translate(model, task, shown), strict=True):
-            print(f"  epoch {row['epoch']}: {source}\n        -> {line}", flush=True)
-
-    history = fit(
-        model,
-        sequence_loss(),
-        optimizer,
-        train,
-        epochs=args.epochs,
-        val=PairBatches(*task.encoded(task.data.val), 200),
-        scheduler=OneCycleLR(optimizer, max_lr=args.lr, total_steps=args.epochs * len(train)),
-        clip_norm=1.0,
-        restore_best=True,
-        device=run.device,
-        precision=run.precision,
-        compile=args.compile,
-        folder=folder,
-        resume=args.resume is not None and (folder / "last.pth").is_file(),
-        save_every=200,
-        facts={"architecture": architecture, "dataset": task.data.name, "task": TASK}
-        | {"languages": task.data.notes["languages"], "tokenizers": task.state()},
-        tensorboard=args.tensorboard,
-        on_epoch=show,
-        label=f"seed {seed}",
-    )
-    return model, history
+    return train_translator(Seq2Seq, architecture_of(args, task), task, seed, args, run, folder)
 
 
 def measure(model: Seq2Seq, task: Task, args: argparse.Namespace) -> dict[str, Any]:

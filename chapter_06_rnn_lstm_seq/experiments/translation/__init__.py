@@ -3,6 +3,7 @@
 Read in this order:
 
     task.py       pairs and their tokenizers, batches by length, lines written by a network
+    training.py   one training of a translator
     measures.py   exact match by length, teacher forcing against free running, BLEU and chrF
     tables.py     means over seeds, and the tables of train_seq2seq.py
 """
@@ -21,6 +22,7 @@ from chapter_06_rnn_lstm_seq.experiments.translation.task import (
     load_translator,
     translate,
 )
+from chapter_06_rnn_lstm_seq.experiments.translation.training import train_translator
 
 __all__ = [
     "DATASETS",
@@ -32,5 +34,6 @@ __all__ = [
     "load_translator",
     "measure_numbers",
     "scores",
+    "train_translator",
     "translate",
 ]

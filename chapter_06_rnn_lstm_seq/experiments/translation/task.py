@@ -13,7 +13,7 @@ Multi30k takes one byte-pair encoding for both languages.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ TASK = "sequence to sequence"
 BPE_VOCABULARY = {"numbers": 400, "multi30k": 4_000}
 MOST_WORDS = 1_000  # in number lists; a language with more writes its numbers as one word
 Pairs = Sequence[tuple[str, str]]
+Write = Callable[[Tensor, int, int, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,20 @@ class Task:
         return {"source": self.source.state(), "target": target}
 
 
-def load_translator(path: str | Path) -> tuple[Seq2Seq, Task, dict[str, Any]]:
+def load_translator(
+    path: str | Path, network: type[Seq2Seq] = Seq2Seq, kind: str = TASK
+) -> tuple[Seq2Seq, Task, dict[str, Any]]:
     """The network of a checkpoint, its tokenizers, and all of it.
 
-    CheckpointError for a missing file, and for one of another task.
+    CheckpointError for a missing file, and for one of another task than `kind`.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.get("task") != TASK or "tokenizers" not in checkpoint:
+    if checkpoint.get("task") != kind or "tokenizers" not in checkpoint:
         raise CheckpointError(
-            f"{path} was trained for {checkpoint.get('task') or 'another task'}, not for {TASK}; "
-            "train one with train_seq2seq.py."
+            f"{path} was trained for {checkpoint.get('task') or 'another task'}, not for {kind}; "
+            "train one with the script that reads it."
         )
-    model = Seq2Seq(**checkpoint["architecture"])
+    model = network(**checkpoint["architecture"])
     load_state(model, checkpoint["state"], path)
     states = checkpoint["tokenizers"]
     source = tokenizers.from_state(states["source"])
@@ -146,18 +149,33 @@ def cut(batch: tuple[Tensor, ...], _: torch.Generator | None = None) -> tuple[Te
 
 
 def translate(
-    model: Seq2Seq, task: Task, sources: Sequence[str], batch_size: int = 200, limit: int = 100
+    model: Seq2Seq,
+    task: Task,
+    sources: Sequence[str],
+    batch_size: int = 200,
+    limit: int = 100,
+    write: Write | None = None,
 ) -> list[str]:
-    """The lines that the network writes, in the order of the sources; greedy decoding."""
+    """The lines that the network writes, in the order of the sources; by default greedily."""
     written: dict[int, str] = {}
-    for rows, ids in written_ids(model, task, [task.source.encode(s) for s in sources],
-                                 batch_size, limit):  # fmt: skip
+    encoded = [task.source.encode(source) for source in sources]
+    for rows, ids in written_ids(model, task, encoded, batch_size, limit, write):
         written |= {row: readable(task.target, line) for row, line in zip(rows, ids, strict=True)}
     return [written[row] for row in range(len(sources))]
 
 
-def written_ids(model: Seq2Seq, task: Task, sources: list[list[int]], batch_size: int, limit: int):
-    """Greedy decoding, batch by batch: yields (row numbers, their lists of ids without <eos>)."""
+def written_ids(
+    model: Seq2Seq,
+    task: Task,
+    sources: list[list[int]],
+    batch_size: int,
+    limit: int,
+    write: Write | None = None,
+):
+    """Batch by batch: yields (row numbers, their lists of ids without <eos>).
+
+    write: (source (B, S), bos, eos, limit) -> ids (B, T), padding behind <eos>; None: greedy.
+    """
     bos, eos = task.target.id_of(BOS), task.target.id_of(EOS)
     device = next(model.parameters()).device
     order = sorted(range(len(sources)), key=lambda row: len(sources[row]))
@@ -165,7 +183,7 @@ def written_ids(model: Seq2Seq, task: Task, sources: list[list[int]], batch_size
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             source = padded([sources[row] for row in rows])[0].to(device)  # (B, S)
-            ids = model.greedy(source, bos, eos, limit).tolist()
+            ids = (write or model.greedy)(source, bos, eos, limit).tolist()
             yield rows, [line[: line.index(eos)] if eos in line else line for line in ids]
 
 

@@ -1,0 +1,105 @@
+"""Means over seeds and the tables of train_translation.py.
+
+Rows are what `run.once` logged, one a network and seed; from a resumed run they come out of a file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from utils.results import mean_std, named_mean_std, table
+
+Rows = list[dict[str, Any]]
+NAMES = {
+    "none": {"en": "none: one vector", "zh": "无：一个向量"},
+    "additive": {"en": "additive (Bahdanau)", "zh": "加性（Bahdanau）"},
+    "luong": {"en": "general (Luong)", "zh": "general（Luong）"},
+    "multihead": {"en": "multi-head", "zh": "多头"},
+}
+
+
+def numbers_metrics(rows: Rows, trained: int) -> dict[str, Any]:
+    """By kind of attention: lines right by numbers in the line, (mean, deviation) in per cent."""
+    kinds: dict[str, Any] = {}
+    for kind in dict.fromkeys(row["attention"] for row in rows):
+        mine = [row for row in rows if row["attention"] == kind]
+        exact = {k: mean_std(row["exact_percent"][k] for row in mine) for k in exact_of(mine)}
+        kinds[kind] = {"exact_percent": exact, "parameters": mine[0]["parameters"]}
+        for name in ("minutes", "seconds"):
+            kinds[kind] |= named_mean_std([row[name] for row in mine], name)
+        for name in mine[0]["crossings"]:
+            kinds[kind][name] = mean_std(row["crossings"][name] for row in mine)
+    first = rows[0]
+    return {
+        "kinds": kinds,
+        "trained": trained,
+        "lines": first["lines"],
+        "tokens": first["tokens"],
+        "lookup_percent": 0.0,
+    }
+
+
+def exact_of(rows: Rows) -> list[str]:
+    return list(rows[0]["exact_percent"])
+
+
+def numbers_tables(metrics: dict[str, Any]) -> dict[str, Any]:
+    """main: lines right by length, a column a network. networks: what they cost, what crosses."""
+    kinds, trained = metrics["kinds"], metrics["trained"]
+    columns = [
+        ("Numbers in the line", "每行数字个数", "s"),
+        ("Tokens to write", "需写出的词元数", ".0f"),
+        *((NAMES[kind]["en"], NAMES[kind]["zh"], ".1f") for kind in kinds),
+    ]
+    never = {"en": "{} (never trained)", "zh": "{}（未训练过）"}
+    rows = [
+        [
+            k if int(k) <= trained else {lang: text.format(k) for lang, text in never.items()},
+            tokens,
+            *(row["exact_percent"][k] for row in kinds.values()),
+        ]
+        for k, tokens in metrics["tokens"].items()
+    ]
+    titles = [
+        ("Attention", "注意力", "s"),
+        ("Parameters", "参数量", ",d"),
+        ("Minutes of one core", "单核分钟数", ".1f"),
+        ("Units crossing tens (%)", "个位与十位交叉（%）", ".1f"),
+        ("Other neighbours crossing (%)", "其他相邻词元交叉（%）", ".1f"),
+    ]
+    none = {"en": "-", "zh": "-"}
+    costs = [
+        [NAMES[kind], row["parameters"], row["minutes_mean"]]
+        + [row.get(name, none) for name in ("units", "control")]
+        for kind, row in kinds.items()
+    ]
+    return {"main": table(columns, rows), "networks": table(titles, costs)}
+
+
+def sentences_metrics(rows: Rows) -> dict[str, Any]:
+    """By kind of attention: BLEU and chrF, greedily and by beam search."""
+    kinds: dict[str, Any] = {}
+    for kind in dict.fromkeys(row["attention"] for row in rows):
+        mine = [row for row in rows if row["attention"] == kind]
+        kinds[kind] = {"parameters": mine[0]["parameters"], "examples": mine[0]["examples"]}
+        for name in ("bleu", "chrf", "beam_bleu", "beam_chrf", "minutes"):
+            kinds[kind][name] = mean_std(row[name] for row in mine)
+    return {"kinds": kinds, "signature": rows[0]["signature"], "beams": rows[0]["beams"]}
+
+
+def sentences_tables(metrics: dict[str, Any]) -> dict[str, Any]:
+    beams = metrics["beams"]
+    columns = [
+        ("Attention", "注意力", "s"),
+        ("Parameters", "参数量", ",d"),
+        ("BLEU, greedy", "BLEU，贪心", ".2f"),
+        (f"BLEU, beam {beams}", f"BLEU，束宽 {beams}", ".2f"),
+        (f"chrF, beam {beams}", f"chrF，束宽 {beams}", ".2f"),
+        ("Minutes of one core", "单核分钟数", ".0f"),
+    ]
+    keys = ("bleu", "beam_bleu", "beam_chrf")
+    rows = [
+        [NAMES[kind], row["parameters"], *(row[key] for key in keys), row["minutes"][0]]
+        for kind, row in metrics["kinds"].items()
+    ]
+    return {"main": table(columns, rows)}
