@@ -1,124 +1,48 @@
-"""One small model under the right mask and under eight wrong ones (exp_masks.py).
-
-Every variant is measured in three ways:
+"""The small model, its training under a mask, and what is measured of it.
 
     claimed     bits a letter on new documents, under the mask of the training: what a learner sees
     true        bits a letter when every prefix stands alone, as at generation: no future is there,
                 no other document; the mask is made by the same code
-    leak        gradients: the share of d output_t / d input_s that lies where t must not look
+    leak        of the gradients d output_t / d input_s, the share where t must not look at s
 
-R rows, T places, D width. The mask convention is the chapter's: True = may look.
+R rows, T places, D width, V letters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chapter_07_attention_mechanism.experiments.topics import (
+from chapter_07_attention_mechanism.experiments.wrong_masks.task import (
     IGNORE,
     LETTERS,
     LONGEST,
     PAD,
     Documents,
     Rows,
+    best_bits,
     draw,
+    marginal_bits,
     padded_left,
     prefixes,
     rows,
 )
-from chapter_07_attention_mechanism.masks import block_diagonal_mask, causal_mask, masked_softmax
+from chapter_07_attention_mechanism.experiments.wrong_masks.variants import (
+    CONTROL,
+    VARIANTS,
+    MaskOf,
+    Variant,
+    right,
+    with_padding,
+)
+from chapter_07_attention_mechanism.masks import masked_softmax
 from utils.seed import generator
 
-WIDTH, RATE, DOCUMENTS = 32, 5e-3, 96  # D; learning rate; documents in a step
-CONTROL, PACKED = "right", "right, packed"
-MaskOf = Callable[[Rows], Tensor]
-
-
-# --- The masks, of the tokens' documents (R, T): each (R, T, T) ---
-
-
-def right(part: Rows) -> Tensor:
-    """Only what came before, only of one's own document; padding sees nothing, and is not seen."""
-    real = part.documents != PAD
-    same = block_diagonal_mask(part.documents) & real[:, None]
-    return same & causal_mask(part.tokens.shape[1])
-
-
-def own_target(part: Rows) -> Tensor:
-    """Shifted by one: place t sees t + 1, the letter it is to predict."""
-    size = part.tokens.shape[1]
-    return block_diagonal_mask(part.documents) & causal_mask(size + 1)[1:, :size]
-
-
-def future(part: Rows) -> Tensor:
-    """No causal mask: the padding is hidden, and nothing else."""
-    return block_diagonal_mask(part.documents) & (part.documents != PAD)[:, None]
-
-
-def inverted(part: Rows) -> Tensor:
-    """The mask of a library in which True means hidden."""
-    return ~right(part)
-
-
-def no_blocks(part: Rows) -> Tensor:
-    """Causal, without padding, but the documents of a row see each other."""
-    return causal_mask(part.tokens.shape[1]) & (part.documents != PAD)[:, None]
-
-
-def with_padding(part: Rows) -> Tensor:
-    """Causal, and nothing else: padding in front of a document is seen."""
-    return causal_mask(part.tokens.shape[1]).expand(len(part.tokens), -1, -1)
-
-
-def first_only(part: Rows) -> Tensor:
-    """is_causal with a cache: one query, T keys, aligned at the top left. It sees key 0."""
-    size = part.tokens.shape[1]
-    return causal_mask(1, size, align="top_left").expand(len(part.tokens), size, -1)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A mask in training and, where another, at generation.
-
-    per_row: documents packed in a row. how: see `attend`. trained_as: the variant whose weights it
-    has, where the fault shows at generation only. beside: prefixes are generated in a batch, padded
-    on the left to the longest.
-    """
-
-    mask: MaskOf
-    zh: str
-    generation: MaskOf | None = None
-    per_row: int = 1
-    how: str = "before"
-    trained_as: str = ""
-    beside: bool = False
-
-    @property
-    def at_generation(self) -> MaskOf:
-        return self.generation or self.mask
-
-
-VARIANTS = {
-    CONTROL: Variant(right, "正确的掩码"),
-    "shifted by one": Variant(own_target, "错开一位"),
-    "no causal mask": Variant(future, "没有因果掩码"),
-    "after the softmax": Variant(right, "在 softmax 之后", how="after"),
-    "inverted": Variant(inverted, "极性相反"),
-    "padding seen": Variant(
-        right, "看得见填充", generation=with_padding, trained_as=CONTROL, beside=True
-    ),
-    PACKED: Variant(right, "正确的掩码，打包", per_row=3),
-    "no blocks": Variant(no_blocks, "打包时没有分块", per_row=3),
-    "top left, cached": Variant(right, "缓存时左上对齐", generation=first_only, trained_as=CONTROL),
-    "-1e9 for -inf": Variant(right, "用 -1e9 代替 -inf", how="finite", trained_as=CONTROL),
-}
+WIDTH, RATE, BATCH = 32, 5e-3, 96  # D; learning rate; documents in a step
 
 
 # --- The model ---
@@ -143,7 +67,7 @@ class OneLayer(nn.Module):
 
     def __init__(self, width: int = WIDTH):
         super().__init__()
-        self.letter = nn.Embedding(LETTERS + 1, width)
+        self.letter = nn.Embedding(LETTERS + 2, width)
         self.place = nn.Embedding(LONGEST + 1, width)
         self.projections = nn.Linear(width, 3 * width)
         self.hidden = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU())
@@ -172,7 +96,7 @@ def train(variant: Variant, steps: int, seed: int) -> OneLayer:
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        part = rows(draw(DOCUMENTS, rng), variant.per_row)
+        part = rows(draw(BATCH, rng), variant.per_row)
         optimizer.zero_grad()
         bits(model, part, variant.mask, variant.how).mean().backward()
         optimizer.step()
@@ -206,9 +130,10 @@ def true_bits(model: OneLayer, variant: Variant, documents: Documents) -> float:
 
 def where_it_looks(variant: Variant, documents: Documents) -> Rows:
     """The batch on which the leak is measured: the training's, or a generation's padded one."""
+    few = Documents(documents.letters[:BATCH], documents.lengths[:BATCH])
     if variant.beside:
-        return padded_left(prefixes(documents, 7))
-    return rows(documents, variant.per_row)
+        return padded_left(prefixes(few, 7))
+    return rows(few, variant.per_row)
 
 
 def influence(model: OneLayer, variant: Variant, part: Rows) -> Tensor:
@@ -232,21 +157,54 @@ def leak_share(found: Tensor, part: Rows) -> float:
     return float(found[~right(part)].sum() / found.sum())
 
 
-def measure(steps: int, count: int, seed: int, shown: Iterable[str]) -> list[dict[str, Any]]:
-    """All variants of one seed: a dict each, with the matrix (T, T) of what a place sees."""
-    documents, models, found = draw(count, generator(seed + 2)), {}, []
-    for name in shown:
-        variant = VARIANTS[name]
-        source = variant.trained_as or name
-        if source not in models:
-            models[source] = train(VARIANTS[source], steps, seed)
-        model = models[source]
-        part = where_it_looks(variant, documents)
-        seen = influence(model, variant, part)
-        facts = {
-            "claimed": claimed_bits(model, variant, documents),
-            "true": true_bits(model, variant, documents),
-            "leak": leak_share(seen, part),
-        }
-        found.append({"name": name, "seed": seed, **facts, "seen": seen[0].tolist()})
-    return found
+def shown_row(part: Rows) -> tuple[int, int]:
+    """For the figure: the row with the fewest real places, and how many places of it to show."""
+    real = (part.documents != PAD).sum(1)  # (R,)
+    row = int(real.argmin())
+    first_pad = int((part.documents[row] != PAD).int().argmax())
+    return row, min(first_pad + int(real[row]) + 3, part.tokens.shape[1])
+
+
+@torch.no_grad()
+def differences(model: OneLayer, documents: Documents) -> dict[str, float]:
+    """Two faults that may do nothing: the largest change of a logit at a place that counts."""
+    part = rows(documents)
+    real, x = part.targets != IGNORE, model.embed(part)
+    expected = model(x, right(part))[real]
+    finite = model(x, right(part), "finite")[real]
+    padding = model(x, with_padding(part))[real]  # behind the documents, not in front
+    return {
+        "finite_difference": float((finite - expected).abs().max()),
+        "right_padding_difference": float((padding - expected).abs().max()),
+    }
+
+
+def measure_one(model: OneLayer, variant: Variant, documents: Documents) -> dict[str, Any]:
+    """The three measures, and the matrix of one row: what each place sees, and may see."""
+    part = where_it_looks(variant, documents)
+    seen = influence(model, variant, part)  # (R, T, T)
+    row, size = shown_row(part)
+    return {
+        "claimed": claimed_bits(model, variant, documents),
+        "true": true_bits(model, variant, documents),
+        "leak_percent": 100 * leak_share(seen, part),
+        "seen": seen[row, :size, :size].tolist(),
+        "may_see": right(part)[row, :size, :size].tolist(),
+        "real": (part.documents[row, :size] != PAD).tolist(),
+    }
+
+
+def measure(steps: int, count: int, seed: int) -> dict[str, Any]:
+    """Everything of one seed: {variant: measure_one, ...}, what is attainable, two differences."""
+    documents = draw(count, generator(seed + 2))
+    trained = {
+        name: train(variant, steps, seed)
+        for name, variant in VARIANTS.items()
+        if not variant.trained_as
+    }
+    found = {
+        name: measure_one(trained[variant.trained_as or name], variant, documents)
+        for name, variant in VARIANTS.items()
+    }
+    limits = {"best": best_bits(documents), "no_context": marginal_bits(documents)}
+    return {"variants": found, **limits, **differences(trained[CONTROL], documents)}

@@ -24,7 +24,7 @@ from utils.seed import generator
 
 LETTERS, TOPICS = 16, 4  # V, K
 SHORTEST, LONGEST = 4, 16  # letters of a document
-START = LETTERS  # the token before the first letter; with the letters V + 1 tokens
+START, FILL = LETTERS, LETTERS + 1  # tokens: before the first letter; of padded places
 PAD = -1  # number of the document that a padded place belongs to
 IGNORE = -100  # the target where nothing is to be predicted
 
@@ -95,7 +95,7 @@ def rows(documents: Documents, per_row: int = 1) -> Rows:
     order = (whole[3] == PAD).int().argsort(stable=True, dim=1)  # (R, T): what is real comes first
     tokens, targets, places, numbers = (part.gather(1, order) for part in whole)
     real = numbers != PAD
-    return Rows(tokens.where(real, 0), targets, places.where(real, 0), numbers)
+    return Rows(tokens.where(real, FILL), targets, places.where(real, 0), numbers)
 
 
 def prefixes(documents: Documents, letters: int) -> Rows:
@@ -119,6 +119,6 @@ def padded_left(part: Rows, size: int = LONGEST) -> Rows:
         return torch.nn.functional.pad(tensor, (missing, 0), value=fill)  # (N', size)
 
     return Rows(
-        padded(part.tokens, 0), padded(part.targets, IGNORE), padded(part.places, 0),
+        padded(part.tokens, FILL), padded(part.targets, IGNORE), padded(part.places, 0),
         padded(part.documents, PAD),
     )  # fmt: skip
