@@ -2,6 +2,11 @@
 
 What you learn to see:
 
+    look.svg           one vector for a whole line, and a look at all states
+    sharpness.svg      a soft lookup for one query times 0, 1, 3 and 10
+    sources.svg        self- and cross-attention: who asks, and who answers
+    heads.svg          a width cut into heads, each with its own weights
+
 Command: `python chapter_07_attention_mechanism/draw_figures.py`. A few seconds; nothing is trained.
 """
 
@@ -12,6 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from chapter_07_attention_mechanism.figures import text_heads, text_soft_lookup
 from utils import cli
 from utils.run import Run
 
@@ -19,7 +25,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # The name of the file and the function of the seed that draws it, in the order of the pages.
-DRAWINGS: dict[str, Callable[[int], Figure]] = {}
+DRAWINGS: dict[str, Callable[[int], Figure]] = {
+    "look": text_soft_lookup.draw_look,
+    "sharpness": text_soft_lookup.draw_sharpness,
+    "sources": text_heads.draw_sources,
+    "heads": text_heads.draw_heads,
+}
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
