@@ -21,6 +21,7 @@ from chapter_06_rnn_lstm_seq.experiments.translation.task import (
     load_task,
     load_translator,
     translate,
+    written_ids,
 )
 from chapter_06_rnn_lstm_seq.experiments.translation.training import train_translator
 
@@ -36,4 +37,5 @@ __all__ = [
     "scores",
     "train_translator",
     "translate",
+    "written_ids",
 ]

@@ -52,6 +52,13 @@ def look_at(model: Seq2SeqAttention, task: Task, sources: Sequence[str], limit: 
     return [found[row] for row in range(len(sources))]
 
 
+def looks_of(model: Seq2SeqAttention, task: Task, source: str, ids: list[int]) -> Looks:
+    """Where each token looked when `ids` were written of one source."""
+    read, bos = task.source.encode(source), task.target.id_of(BOS)
+    weights = weights_of(model, torch.tensor([read]), torch.tensor([[bos, *ids]]))[0]  # (h, T, S)
+    return visible(task, read, [*ids, task.target.id_of(EOS)], weights)
+
+
 @torch.no_grad()
 def weights_of(model: Seq2SeqAttention, source: Tensor, target: Tensor) -> Tensor:
     """`attend` with an axis of heads: (B, h, T, S)."""

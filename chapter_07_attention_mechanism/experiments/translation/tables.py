@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chapter_07_attention_mechanism.alignment import argmax_path, entropy
+from chapter_07_attention_mechanism.experiments.translation.looks import Looks
 from utils.results import mean_std, named_mean_std, table
 
 Rows = list[dict[str, Any]]
@@ -74,6 +76,25 @@ def numbers_tables(metrics: dict[str, Any]) -> dict[str, Any]:
         for kind, row in kinds.items()
     ]
     return {"main": table(columns, rows), "networks": table(titles, costs)}
+
+
+def looks_table(looks: Looks) -> dict[str, Any]:
+    """Each written token, the place it looked at most, with what weight, and the spread in nats."""
+    columns = [
+        ("Written", "写出", "s"),
+        ("Looks most at", "最关注", "s"),
+        ("Place", "位置", "d"),
+        ("Weight", "权重", ".2f"),
+        ("Entropy (nats)", "熵（奈特）", ".2f"),
+    ]
+    weights, path = looks.mean, argmax_path(looks.mean)  # (T, S), (T,)
+    rows = [
+        [f"`{token}`", f"`{looks.read[s]}`", s, float(weights[t, s]), float(spread)]
+        for t, (token, s, spread) in enumerate(
+            zip(looks.written, path.tolist(), entropy(weights), strict=True)
+        )
+    ]
+    return table(columns, rows)
 
 
 def sentences_metrics(rows: Rows) -> dict[str, Any]:
