@@ -40,7 +40,7 @@ WORDS: dict[str, dict[str, str]] = {
         "seen": "is looked at by ",
         "nowhere": "nothing",
         "entropy": "Entropy: ",
-        "bits": " bits",
+        "nats": " nats",
         "total": "All written words together: ",
         "comma": ", ",
         "squares": "The map: a row is a written word, a column a word that was read; the area of a "
@@ -63,7 +63,7 @@ WORDS: dict[str, dict[str, str]] = {
         "seen": "被这些词看：",
         "nowhere": "无",
         "entropy": "熵：",
-        "bits": " 比特",
+        "nats": " 奈特",
         "total": "所有写出的词合计：",
         "comma": "，",
         "squares": "对齐图：一行是一个写出的词，一列是一个读入的词；方块的面积就是权重。",
