@@ -8,4 +8,7 @@ The drawings of the text, saved by draw_figures.py:
 The results, each for the script of its name:
 
     train_translation.py    right lines by length, curves, the map of a line (translate.py too)
+    heads.py                right lines without heads, and where heads look (exp_heads.py)
+    explanation.py          what changes the output, what a state contains (exp_explanation.py)
+    attention_page.py       the page of view_attention.py, with attention_page.html
 """

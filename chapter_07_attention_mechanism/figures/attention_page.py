@@ -22,6 +22,7 @@ from utils import plotting
 
 TEMPLATE = Path(__file__).with_name("attention_page.html")
 MOST_VALUES = 600_000  # one byte each, as base64: the page stays below 1 MB
+MOST_SHOWN = 40  # words of a line in the figure
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -124,13 +125,14 @@ def packed(weights: np.ndarray) -> str:
 def heads_figure(
     sources: Sequence[str], targets: Sequence[str], weights: Any, titles: Sequence[str]
 ) -> Any:
-    """One map (T, S) a panel, weights (panels, T, S); rows are the words written."""
-    weights = np.asarray(weights)
+    """One map (T, S) a panel, weights (panels, T, S); rows are the words written, the first 40."""
+    sources, targets = sources[:MOST_SHOWN], targets[:MOST_SHOWN]
+    weights = np.asarray(weights)[:, : len(targets), : len(sources)]
     panels, written, read = weights.shape
     columns = 2 if panels == 4 else min(panels, 3)
     rows = -(-panels // columns)
     fig, axes = plotting.subplots(
-        rows, columns, width=1.6 + columns * (0.17 * read + 0.25),
+        rows, columns, width=2.2 + columns * max(0.17 * read + 0.25, 1.5),
         height=0.9 + rows * (0.17 * written + 0.7), squeeze=False, sharex=True, sharey=True,
     )  # fmt: skip
     for ax in axes.flat[panels:]:

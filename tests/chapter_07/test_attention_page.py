@@ -73,6 +73,8 @@ def test_the_figure_has_a_panel_a_head_and_the_words_as_labels():
     shown = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in shown] == list("abcd")
     np.testing.assert_allclose(shown[2].images[0].get_array(), random_weights(1, 4)[0, 2])
+    many = pages.heads_figure(["a"] * 50, ["b"] * 60, np.full((1, 60, 50), 0.02), "a")
+    assert many.axes[0].images[0].get_array().shape == (40, 40)  # a larger one would be too large
 
 
 # --- in a browser ---
