@@ -31,6 +31,19 @@ def test_the_lookup_of_the_first_page_by_hand():
     assert minimal.soft_lookup((2.0, 1.0), KEYS, VALUES)[0] == pytest.approx(12.92, abs=0.005)
 
 
+def test_what_a_gradient_says_to_a_score():
+    """The last column of the page's table: alpha_s (v_s - o), by autograd; its sum is 0."""
+    scores = torch.tensor([2.0, 1.0, -2.0], dtype=torch.float64, requires_grad=True)
+    values = torch.tensor(VALUES, dtype=torch.float64)[:, 0]
+    weights = scores.softmax(0)
+    out = weights @ values
+    (found,) = torch.autograd.grad(out, scores)
+    torch.testing.assert_close(found, (weights * (values - out)).detach())
+    assert [f"{slope:.2f}" for slope in found.tolist()] == ["-2.11", "1.88", "0.23"]
+    assert [f"{part:.2f}" for part in (weights * values).tolist()] == ["7.21", "5.31", "0.40"]
+    assert abs(float(found.sum())) < 1e-12
+
+
 def test_a_sharp_soft_lookup_is_the_dictionary():
     """The query times 30: the key in it gets all the weight. Times 0: the mean of all values."""
     for key in KEYS:
