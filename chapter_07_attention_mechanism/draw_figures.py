@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chapter_07_attention_mechanism.figures import text_heads, text_soft_lookup
+from chapter_07_attention_mechanism.figures import text_heads, text_scores, text_soft_lookup
 from utils import cli
 from utils.run import Run
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "look": text_soft_lookup.draw_look,
     "sharpness": text_soft_lookup.draw_sharpness,
+    "architectures": text_scores.draw_architectures,
     "sources": text_heads.draw_sources,
     "heads": text_heads.draw_heads,
 }
