@@ -20,6 +20,7 @@ from chapter_07_attention_mechanism.alignment import argmax_path
 from chapter_07_attention_mechanism.seq2seq_attention import Seq2SeqAttention
 from utils.modes import evaluating
 
+LETTER = 4  # bytes of a letter, at most
 AND = "und"  # begins the tens behind a unit: ein|undzwanzig
 
 
@@ -82,11 +83,12 @@ def letters(tokenizer: Tokenizer, ids: Sequence[int]) -> list[tuple[str, slice]]
     A byte-pair token may be one byte of two: alone it decodes to the sign for a broken letter.
     """
     found, start = [], 0
-    for end in range(1, len(ids) + 1):
-        text = tokenizer.decode(ids[start:end])
-        if "\ufffd" not in text or end == len(ids):
-            found.append((text, slice(start, end)))
-            start = end
+    while start < len(ids):
+        ends = range(start + 1, min(start + LETTER, len(ids)) + 1)
+        whole = (end for end in ends if "\ufffd" not in tokenizer.decode(ids[start:end]))
+        end = next(whole, start + 1)  # a byte that belongs to no letter stays alone
+        found.append((tokenizer.decode(ids[start:end]), slice(start, end)))
+        start = end
     return found
 
 

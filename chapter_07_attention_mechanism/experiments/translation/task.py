@@ -59,7 +59,7 @@ def shipped_task(task: Task, checkpoint: dict[str, Any]) -> Task:
 
 def check_text(task: Task, text: str) -> int:
     """The text's tokens; UserError for an empty one, and for one too long for a map."""
-    check_source(task.source, text)
+    check_source(task.source, text.strip())
     count = len(task.source.encode(text))
     if count > MOST_TOKENS:
         raise UserError(
