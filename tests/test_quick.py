@@ -507,3 +507,18 @@ def counting_words_beats_guessing(m: Metrics) -> None:
     assert len(tests) == 5
     assert tests["naive_bayes"] > m["most_frequent_percent"] + 12
     assert tests["bag"] > m["most_frequent_percent"] + 7
+
+
+# --- chapter 7 ---
+
+
+@shows(7, "exp_masks.py", "masks")
+def a_wrong_mask_claims_what_cannot_be_known(m: Metrics) -> None:
+    rows, best = m["variants"], mean(m["best"])
+    for name in ("right", "right_packed", "top_left_cached", "finite_1e9"):
+        assert mean(rows[name]["leak_percent"]) == 0
+    assert best < mean(rows["right"]["claimed"]) < mean(m["no_context"])
+    for name in ("shifted_by_one", "no_causal_mask", "inverted"):
+        assert mean(rows[name]["claimed"]) < best - 1 < best + 1 < mean(rows[name]["true"])
+        assert mean(rows[name]["leak_percent"]) > 20
+    assert m["finite_difference"] == m["right_padding_difference"] == 0

@@ -8,7 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chapter_07_attention_mechanism.masks import causal_mask, masked_softmax, padding_mask
+from chapter_07_attention_mechanism.masks import (
+    block_diagonal_mask,
+    causal_mask,
+    combined,
+    masked_softmax,
+    padding_mask,
+)
 from chapter_07_attention_mechanism.multi_head import MultiheadAttention, merge_heads, split_heads
 from chapter_07_attention_mechanism.scaled_dot_product import (
     attention_weights,
@@ -143,6 +149,14 @@ def test_a_mask_multiplied_behind_the_softmax_leaves_less_than_one():
     assert (weights.sum(-1)[:3] < 0.999).all()
     renormalised = weights / weights.sum(-1, keepdim=True)
     torch.testing.assert_close(renormalised, masked_softmax(scores, mask))
+
+
+def test_documents_packed_without_blocks_see_each_other():
+    documents = torch.tensor([[0, 0, 1, 1]])
+    apart = block_diagonal_mask(documents)
+    masks = {name: sees(lambda x, m=m: self_attention(x, attn_mask=m)) for name, m in
+             {"packed": causal_mask(4), "blocks": combined(causal_mask(4), apart)}.items()}  # fmt: skip
+    assert masks["packed"][2, 0] and not masks["blocks"][2:, :2].any()
 
 
 def test_a_softmax_over_the_queries_lets_each_key_be_read_once_in_all():
