@@ -5,7 +5,7 @@ What you learn to see:
     look.svg           one vector for a whole line, and a look at all states
     sharpness.svg      a soft lookup for one query times 0, 1, 3 and 10
     sources.svg        self- and cross-attention: who asks, and who answers
-    heads.svg          a width cut into heads, each with its own weights
+    many_heads.svg     a width cut into heads, each with its own weights
 
 Command: `python chapter_07_attention_mechanism/draw_figures.py`. A few seconds; nothing is trained.
 """
@@ -30,7 +30,7 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "sharpness": text_soft_lookup.draw_sharpness,
     "architectures": text_scores.draw_architectures,
     "sources": text_heads.draw_sources,
-    "heads": text_heads.draw_heads,
+    "many_heads": text_heads.draw_heads,
 }
 
 

@@ -233,11 +233,29 @@ def test_heads_are_columns():
 # --- Properties that page 5 proves ---
 
 
+def test_the_example_of_page_5_by_hand():
+    """One head blends the two values; each of two heads finds its own key."""
+    q, k = torch.tensor([[3.0, 0, 0, 3]]), torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]])
+    v = torch.tensor([[1.0] * 4, [2.0] * 4])
+    expected = {
+        1: ([[0.5, 0.5]], [1.5] * 4),
+        2: ([[0.893, 0.107], [0.107, 0.893]], [1.107, 1.107, 1.893, 1.893]),
+    }
+    for heads, (weights, output) in expected.items():
+        module = MultiheadAttention(4, heads, bias=False)
+        module.in_proj_weight.data = torch.eye(4).repeat(3, 1)
+        module.out_proj.weight.data = torch.eye(4)
+        found, found_weights = module(q, k, v, average_attn_weights=False)
+        torch.testing.assert_close(found[0], torch.tensor(output), atol=5e-4, rtol=0)
+        torch.testing.assert_close(found_weights[:, 0], torch.tensor(weights), atol=5e-4, rtol=0)
+
+
 @pytest.mark.parametrize("heads", [1, 2, 6])
 def test_the_parameter_count(heads):
     """4 D^2 + 4 D, whatever the number of heads; D (2 D + kdim + vdim) + 4 D with other widths."""
     count = sum(p.numel() for p in MultiheadAttention(D, heads).parameters())
     assert count == 4 * D * D + 4 * D
+    assert 4 * 256**2 + 4 * 256 == 263_168 and 4 * 512**2 + 4 * 512 == 1_050_624
     count = sum(p.numel() for p in MultiheadAttention(D, heads, kdim=5, vdim=3).parameters())
     assert count == D * (2 * D + 5 + 3) + 4 * D
 
@@ -260,6 +278,31 @@ def test_a_head_cannot_see_order():
     query, key, _ = inputs("cross", "batch first")
     moved = key[:, [3, 1, 0, 2]]
     torch.testing.assert_close(ours(query, moved, moved)[0], ours(query, key, key)[0])
+
+
+def test_equal_rows_without_positions_get_equal_outputs():
+    _, ours = pair("self", "batch first")
+    x, _, _ = inputs("self", "batch first")
+    x = x[:, [0, 1, 0]]
+    out, _ = ours(x, x, x)
+    torch.testing.assert_close(out[:, 0], out[:, 2])
+    assert not torch.allclose(out[:, 0], out[:, 1])
+
+
+def test_heads_cut_with_the_wrong_view_mix_places():
+    """The right shape, other numbers: view(B, h, T, d) gives a head rows of half the tokens."""
+    x = torch.arange(24.0).view(1, 4, 6)
+    wrong = x.view(1, 2, 4, 3)
+    assert wrong.shape == split_heads(x, 2).shape and not torch.equal(wrong, split_heads(x, 2))
+    assert set(wrong[0, 0].flatten().tolist()) == set(x[0, :2].flatten().tolist())
+
+
+def test_without_maps_a_place_looks_mostly_at_itself():
+    """Scores x_i . x_j of vectors of one length: symmetric, and the largest on the diagonal."""
+    x = nn.functional.normalize(torch.randn(5, 8), dim=-1)
+    scores = x @ x.T
+    torch.testing.assert_close(scores, scores.T)
+    assert torch.equal(scores.argmax(-1), torch.arange(5))
 
 
 @pytest.mark.parametrize("way", ["causal mask", "positions"])
