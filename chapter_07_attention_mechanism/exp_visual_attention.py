@@ -42,7 +42,7 @@ from utils import cli
 from utils.run import Run
 
 RESULT = "visual_attention"
-QUICK = {"pictures": 1000, "epochs": 4, "seeds": 1, "kinds": ["none", "cbam", "scsa"]}
+QUICK = {"pictures": 1000, "epochs": 4, "factor": 1.0, "seeds": 1, "kinds": ["none", "scsa"]}
 ROUNDS = {False: 15, True: 3}  # of the timing; by --quick
 BLOCK = 1  # whose maps are drawn: the second of three
 
@@ -57,13 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--pictures", type=cli.positive_int, default=3000, help="to train on")
     help_text = "radius of a shape over that in the data set `shapes`"
-    add("--factor", type=cli.fraction, default=0.7, help=help_text)
+    add("--factor", type=cli.fraction, default=0.6, help=help_text)
     group = parser.add_argument_group("comparison and training")
     add = group.add_argument
     add("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="of attention")
     add("--epochs", type=cli.positive_int, default=Setting.epochs, help="passes over the pictures")
     add("--batch_size", type=cli.positive_int, default=Setting.batch, help="pictures a step")
-    add("--lr", type=cli.positive_float, default=Setting.lr, help="highest rate (one cycle, Muon)")
+    add("--lr", type=cli.positive_float, default=Setting.lr, help="highest rate (one cycle, AdamW)")
     add("--seeds", type=cli.positive_int, default=3, help="trainings of each network")
     cli.add_resume_option(group, free=["kinds", "seeds"])
     return parser

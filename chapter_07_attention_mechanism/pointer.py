@@ -69,11 +69,12 @@ class PointerNetwork(nn.Module):
     def point(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The likeliest place, again and again: places (B, S), and the weights (B, S, S) behind."""
         states, state = self.encode(numbers)
+        keys = self.score.prepare(states)  # W_1 e, once for all steps
         taken = torch.zeros_like(numbers, dtype=torch.bool)  # (B, S)
         read, places, answers = self.first.expand(len(numbers), 1), [], []
         for _ in range(numbers.shape[1]):
             output, state = self.decoder(read.unsqueeze(-1), state)  # (B, 1, H)
-            scores = self.score(output, states).squeeze(1)  # (B, S)
+            scores = self.score.compare(output, keys).squeeze(1)  # (B, 1, S) -> (B, S)
             weights = scores.masked_fill(taken & self.masked, -torch.inf).softmax(dim=-1)
             place = weights.argmax(dim=-1, keepdim=True)  # (B, 1)
             taken = taken.scatter(1, place, True)

@@ -49,12 +49,12 @@ class Setting:
 
     epochs: int = 6
     batch: int = 64
-    lr: float = 0.05
+    lr: float = 0.01
     widths: tuple[int, int, int] = (8, 16, 32)
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(self.epochs, self.batch, self.lr, optimizer="muon", augment="flip")
+        return Recipe(self.epochs, self.batch, self.lr, augment="flip")
 
 
 def make_network(name: str, seed: int, setting: Setting) -> CifarResNet:

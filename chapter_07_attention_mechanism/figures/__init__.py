@@ -11,4 +11,6 @@ The results, each for the script of its name:
     heads.py                right lines without heads, and where heads look (exp_heads.py)
     explanation.py          what changes the output, what a state contains (exp_explanation.py)
     attention_page.py       the page of view_attention.py, with attention_page.html
+    train_sort.py           sorted lists by length, and the weights that are one answer
+    visual_attention.py     accuracies, and where the weights are large
 """

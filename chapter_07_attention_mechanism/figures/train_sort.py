@@ -13,9 +13,10 @@ from utils import plotting
 def sort_figure(metrics: dict[str, Any]) -> Any:
     """Left: lists sorted (%) by length, mean and spread over seeds. Right: weights of a list."""
     fig, axes = plotting.subplots(
-        1, 2, width=9.6, height=3.9, gridspec_kw={"width_ratios": [1.25, 1]}
+        1, 2, width=9.6, height=4.3, gridspec_kw={"width_ratios": [1.25, 1]}
     )
     draw_lengths(axes[0], metrics)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=8)
     draw_weights(axes[1], metrics["example"])
     return fig
 
@@ -32,7 +33,6 @@ def draw_lengths(ax: Any, metrics: dict[str, Any]) -> None:
     ax.axvspan(*metrics["trained"], color="0.92", zorder=0)
     ax.text(sum(metrics["trained"]) / 2, 106, "trained", ha="center", va="center", fontsize=9)
     ax.set(xlabel="numbers in the list", ylabel="lists sorted (%)", ylim=(-3, 112))
-    ax.legend(fontsize=8, loc="center right", framealpha=0.9)
 
 
 def draw_weights(ax: Any, example: dict[str, Any]) -> None:

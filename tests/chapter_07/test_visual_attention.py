@@ -257,9 +257,9 @@ def test_small_shapes_are_small_inside_the_picture_and_repeatable():
 
 
 def test_the_place_is_nearly_the_whole_task_and_the_parts_are_disjoint():
-    task, train, test = small_shapes.load_data(1200, 200, 0.6)
+    task, train, test = small_shapes.load_data(800, 100, 0.6)
     marks = small_shapes.baselines(task, train, test)
-    assert marks["told"] > 99 and marks["chance"] < 20
+    assert marks["told"] > 97 and marks["chance"] < 20
     assert marks["chance"] < marks["histogram"] < 50
     pictures = {
         part: {p.tobytes() for p in getattr(task, part)[0].numpy()}
@@ -342,7 +342,9 @@ def test_a_stopped_run_goes_on_with_the_rows_that_are_left(tmp_path, monkeypatch
 
     monkeypatch.setattr(script, "train_one", quick_row)
     monkeypatch.setattr(script, "step_ratios", lambda kinds, *_: dict.fromkeys(kinds, 1.0))
-    words = ["--kinds", "cbam", "--pictures", "400", "--output_dir", str(tmp_path)]
+    marks = {"told": 100.0, "histogram": 25.0, "chance": 10.0}
+    monkeypatch.setattr(script, "baselines", lambda *_: marks)
+    words = ["--kinds", "cbam", "--pictures", "200", "--output_dir", str(tmp_path)]
     assert script.main([*words, "--run_name", "a", "--seeds", "1"]) == 0
     folder = tmp_path / "chapter_07_attention_mechanism" / "exp_visual_attention-a"
     assert script.main(["--resume", str(folder), "--seeds", "2"]) == 0
