@@ -4,6 +4,7 @@ What you learn to see:
 
     look.svg           one vector for a whole line, and a look at all states
     sharpness.svg      a soft lookup for one query times 0, 1, 3 and 10
+    architectures.svg  when Bahdanau's decoder looks, and when Luong's does
     sources.svg        self- and cross-attention: who asks, and who answers
     many_heads.svg     a width cut into heads, each with its own weights
 

@@ -74,9 +74,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 QUICK = {
-    "numbers": {"embed": 32, "hidden": 48, "epochs": 3, "lr": 1e-2},
-    "multi30k": {"embed": 32, "hidden": 48, "epochs": 1},
-}
+    "numbers": {
+        "most": 2, "lines": 8_000, "embed": 48, "hidden": 64, "batch_size": 32, "epochs": 3,
+        "lr": 1e-2,
+    },
+    "multi30k": {"attention": ["luong"], "embed": 32, "hidden": 48, "epochs": 1},
+}  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,10 +90,10 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--dataset", choices=list(DATASETS), default="numbers")
     group.add_argument("--source", default="en", help="language to read, e.g. en, de, fr")
     group.add_argument("--target", default="de", help="language to write")
-    group.add_argument("--most", type=cli.positive_int, default=6, help="numbers in a line")
+    group.add_argument("--most", type=cli.positive_int, help="numbers in a line (default: 6)")
     group.add_argument("--lines", type=cli.positive_int, help="lists to train on (default: 60000)")
     group = parser.add_argument_group("network and training (defaults differ by data set)")
-    words = "one or more networks to train (default: additive; with --quick also none)"
+    words = "one or more networks to train (default: additive)"
     group.add_argument("--attention", nargs="+", choices=ATTENTIONS, help=words)
     group.add_argument("--heads", type=cli.positive_int, default=4, help="of multihead")
     for name, kind, words in (
@@ -111,9 +114,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def fill_in(args: argparse.Namespace) -> None:
     """The data set's defaults, and with --quick small ones."""
-    chosen = DEFAULTS[args.dataset] | {"lines": 60_000, "attention": ["additive"]}
+    chosen = DEFAULTS[args.dataset] | {"most": 6, "lines": 60_000, "attention": ["additive"]}
     if args.quick:
-        chosen |= QUICK[args.dataset] | {"lines": 8_000, "attention": ["none", "additive"]}
+        chosen |= {"attention": ["none", "additive"]} | QUICK[args.dataset]
     for name, value in chosen.items():
         if getattr(args, name) is None:
             setattr(args, name, value)

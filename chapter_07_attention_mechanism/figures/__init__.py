@@ -3,6 +3,7 @@
 The drawings of the text, saved by draw_figures.py:
 
     text_soft_lookup.py     one vector against a look at all; how sharp a lookup is
+    text_scores.py          when Bahdanau's decoder looks, and when Luong's does
     text_heads.py           who asks and who answers; a width cut into heads
 
 The results, each for the script of its name:
