@@ -7,8 +7,11 @@ What you learn to see:
     architectures.svg  when Bahdanau's decoder looks, and when Luong's does
     sources.svg        self- and cross-attention: who asks, and who answers
     many_heads.svg     a width cut into heads, each with its own weights
+    kernel_widths.svg  a curve guessed by attention with three widths; errors over the width
+    attention_cost.svg operations, bytes and time over T, counted and by formula
 
-Command: `python chapter_07_attention_mechanism/draw_figures.py`. A few seconds; nothing is trained.
+Command: `python chapter_07_attention_mechanism/draw_figures.py`. Half a minute; only the
+widths of a kernel regression are learnt.
 """
 
 from __future__ import annotations
@@ -16,9 +19,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chapter_07_attention_mechanism.figures import text_heads, text_scores, text_soft_lookup
+from chapter_07_attention_mechanism.experiments import cost, kernel
+from chapter_07_attention_mechanism.figures import (
+    text_heads,
+    text_kernel,
+    text_scores,
+    text_soft_lookup,
+)
 from utils import cli
 from utils.run import Run
 
@@ -32,12 +41,19 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "architectures": text_scores.draw_architectures,
     "sources": text_heads.draw_sources,
     "many_heads": text_heads.draw_heads,
+    "kernel_widths": text_kernel.draw_widths,
+    "attention_cost": text_kernel.draw_cost,
 }
+# Of what is measured for a drawing, the numbers: the result and the module that measures it.
+MEASURED: dict[str, Any] = {"kernel_regression": kernel, "attention_cost": cost}
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     for name, draw in DRAWINGS.items():
         run.save_figure(draw(args.seed), name, svg=True)
+    for name, module in MEASURED.items():
+        metrics = module.collect(module.measure(args.seed))
+        run.save_result(name, metrics, module.tables(metrics), [args.seed])
     run.finish(next_command="python chapter_07_attention_mechanism/train_translation.py")
 
 

@@ -3,6 +3,9 @@
 Read in this order:
 
     translation/    lists and sentences, beam search, where a network looked
+    wrong_masks/    a task with a known floor, the masks, what each place sees
+    kernel.py       a kernel regression's width: searched, learnt, with a coordinate of noise
+    cost.py         operations, bytes and time of attention, counted
     number_lines.py trained translators of number lists, and lines to ask them about
     heads.py        heads removed one by one, and what each looks at
     explanation.py  other weights, words deleted, what a state contains
