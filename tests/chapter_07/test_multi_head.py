@@ -110,6 +110,20 @@ def test_single_precision(kind):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_half_precision_is_as_near_as_torchs_own():
+    """bf16, every dimension below 64: both are compared with the same numbers in float64."""
+    torch.manual_seed(0)
+    theirs, ours = pair("self", "batch first")
+    given = inputs("self", "batch first")
+    exact = theirs(*given)[0].detach()
+    half = [given[0].detach().to(torch.bfloat16)] * 3
+    errors = [
+        float((module.to(torch.bfloat16)(*half)[0].detach().double() - exact).abs().max())
+        for module in (theirs, ours)
+    ]
+    assert 0 < max(errors) < 0.03 * float(exact.abs().max())
+
+
 def test_evaluation_equals_torchs_fast_path():
     """Without gradients PyTorch runs another kernel (self-attention, batch first)."""
     torch.manual_seed(0)
