@@ -9,6 +9,8 @@ What you learn to see:
     many_heads.svg     a width cut into heads, each with its own weights
     kernel_widths.svg  a curve guessed by attention with three widths; errors over the width
     attention_cost.svg operations, bytes and time over T, counted and by formula
+    pointer.svg        a pointer network: each step's weights name a place of the input
+    picture_blocks.svg    what weights SE, CBAM and SCSA lay on a map
 
 Command: `python chapter_07_attention_mechanism/draw_figures.py`. Half a minute; only the
 widths of a kernel regression are learnt.
@@ -25,6 +27,7 @@ from chapter_07_attention_mechanism.experiments import cost, kernel
 from chapter_07_attention_mechanism.figures import (
     text_heads,
     text_kernel,
+    text_pictures,
     text_scores,
     text_soft_lookup,
 )
@@ -43,6 +46,8 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "many_heads": text_heads.draw_heads,
     "kernel_widths": text_kernel.draw_widths,
     "attention_cost": text_kernel.draw_cost,
+    "pointer": text_pictures.draw_pointer,
+    "picture_blocks": text_pictures.draw_blocks,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
 MEASURED: dict[str, Any] = {"kernel_regression": kernel, "attention_cost": cost}
