@@ -24,8 +24,8 @@ import sys
 from functools import partial
 from typing import Any
 
-from chapter_07_attention_mechanism.experiments import lookup, scaling
-from chapter_07_attention_mechanism.experiments.tables.scaling import collect, tables
+from chapter_07_attention_mechanism.experiments.scaling import lookup, random_vectors
+from chapter_07_attention_mechanism.experiments.scaling.tables import collect, tables
 from chapter_07_attention_mechanism.figures.scaling import scaling_figure
 from utils import cli
 from utils.run import Run
@@ -37,10 +37,10 @@ QUICK = {"widths": (16, 256), "rates": (0.01,), "ways": ("none", "root", "normal
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_07_attention_mechanism/exp_scaling.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --seeds 5 --steps 600"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --seeds 8 --steps 600"])
     parser.set_defaults(threads=1)  # the matrices are too small for two
     group = parser.add_argument_group("measurement")
-    group.add_argument("--seeds", type=cli.positive_int, default=3, help="runs of everything")
+    group.add_argument("--seeds", type=cli.positive_int, default=5, help="runs of everything")
     help_text = "of each training of the lookup"
     group.add_argument("--steps", type=cli.int_from(lookup.CHECK), default=300, help=help_text)
     cli.add_resume_option(group, free=[])
@@ -65,7 +65,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if run.quick:
         args.seeds, args.steps = 2, 150
     seeds = [args.seed + i for i in range(args.seeds)]
-    random = scaling.measure(scaling.WIDTHS, seeds)
+    random = random_vectors.measure(random_vectors.WIDTHS, seeds)
     learnt = measure_lookup(args, run, seeds)
     metrics = collect(random, learnt, lookup.guess(seeds))
     run.save_result("scaling", metrics, tables(metrics, args.steps), seeds)

@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    scaling/        random vectors and a learnt lookup, scores scaled in several ways
     translation/    lists and sentences, beam search, where a network looked
     wrong_masks/    a task with a known floor, the masks, what each place sees
     kernel.py       a kernel regression's width: searched, learnt, with a coordinate of noise

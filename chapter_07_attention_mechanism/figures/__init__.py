@@ -10,6 +10,7 @@ The drawings of the text, saved by draw_figures.py:
 
 The results, each for the script of its name:
 
+    scaling.py              scores, softmax, gradient and learning over d (exp_scaling.py)
     train_translation.py    right lines by length, curves, the map of a line (translate.py too)
     masks.py                what each place sees under a wrong mask, claims and truth (exp_masks.py)
     heads.py                right lines without heads, and where heads look (exp_heads.py)
