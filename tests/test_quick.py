@@ -522,3 +522,13 @@ def a_wrong_mask_claims_what_cannot_be_known(m: Metrics) -> None:
         assert mean(rows[name]["claimed"]) < best - 1 < best + 1 < mean(rows[name]["true"])
         assert mean(rows[name]["leak_percent"]) > 20
     assert m["finite_difference"] == m["right_padding_difference"] == 0
+
+
+@shows(7, "exp_scaling.py", "scaling")
+def unscaled_scores_are_sure_too_early(m: Metrics) -> None:
+    none, root = (m["random"][name]["1024"] for name in ("none", "root"))
+    assert mean(none["variance"]) > 800 and mean(root["variance"]) == pytest.approx(1, rel=0.1)
+    assert mean(none["entropy"]) < 0.1 < 0.8 < mean(root["entropy"])
+    assert mean(none["little_percent"]) > 50 > 5 > mean(root["little_percent"])
+    wide = {way: row["steps_mean"] for way, row in m["lookup"]["256"].items()}
+    assert wide["none"] > 1.5 * max(wide["root"], wide["normalised"])
