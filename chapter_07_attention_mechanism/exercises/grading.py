@@ -182,12 +182,15 @@ def luong(state, states, mask, w_score, w_combine, mistake=""):
         combined = torch.cat(parts) @ w_combine.mT
         if mistake == "no h":
             combined = w_combine[:, : len(context)] @ context
+        if mistake == "scores":
+            share = scores
         results.append(combined if mistake == "linear" else torch.tanh(combined))
         shares.append(share)
     return torch.stack(results), torch.stack(shares)
 
 
 LUONG_MISTAKES = {
+    "scores": "these are scores: take the softmax",
     "no mask": "the padding gets a share: the mask is not used",
     "turned mask": "the mask is the other way round: True stands at words",
     "after": "the mask comes before the softmax: these rows no longer add up to 1",

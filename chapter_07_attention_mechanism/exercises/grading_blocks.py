@@ -1,4 +1,4 @@
-"""What the grader of chapter 7 compares a pointer, a gate and a gradient with."""
+"""What the grader of chapter 7 compares a pointer, a gate and a gradient with: loops, as before."""
 
 import math
 
@@ -68,8 +68,8 @@ def excited(x, query, w1, b1, w2, b2, mistake=""):
         if mistake in ("rows", "columns"):
             table = scores.reshape(x.shape[2:])
             weights = table.softmax({"rows": 1, "columns": 0}[mistake]).flatten()
-        if mistake == "sigmoid weights":
-            weights = torch.sigmoid(scores)
+        if mistake in ("sigmoid weights", "scores"):
+            weights = scores if mistake == "scores" else torch.sigmoid(scores)
         if mistake == "mean":
             weights = torch.full_like(scores, 1 / len(scores))
         if mistake == "batch":
@@ -101,6 +101,7 @@ def excited(x, query, w1, b1, w2, b2, mistake=""):
 
 
 EXCITE_MISTAKES = {
+    "scores": "these are scores: take the softmax",
     "mean": "every place has the same weight here: the query is not used",
     "plain squeeze": "the squeeze is still the mean over all places: weigh them",
     "divided": "the weights add up to 1 already: sum over the places, no mean",

@@ -57,14 +57,14 @@ def test_in_heads(ex):
         spread = answer.transpose(1, 2).contiguous().transpose(1, 2)
         calls = []
 
-        def attend(q, k, v, calls=calls, spread=spread):
+        def attend(q, k, v, calls=calls, given=given, heads=heads, spread=spread, where=where):
             calls.append((q, k, v))
+            grading_checks.check_parts((q, k, v), given, heads, where)
             return spread
 
         result = ex.in_heads(attend, *given, heads)
         unchanged(kept, given, ("query", "key", "value"))
         assert len(calls) == 1, f"{where}: attend was called {len(calls)} times, not once"
-        grading_checks.check_parts(calls[0], given, heads, where)
         joined = torch.cat(list(answer.unbind(1)), dim=-1)
         mistakes = list(grading.wrong_joins(answer, heads))
         same(result, joined, f"{where}: the heads joined", mistakes)
