@@ -393,10 +393,11 @@ print(
 print(f"crossings of the path: {crossings(path)} of {len(path) * (len(path) - 1) // 2} possible")
 
 # %% [markdown]
-# The states of a bidirectional GRU hold their neighbours too, so a look *at* a word is not a look at that word alone. Page 7 asks how far such a map explains
+# In the chapter's network the German unit is written before its tens, and there the path runs backwards: "ein" looks at "one", and only then "undzwanzig" at what stands
+# before it. The comma and the end of the line look widely: they need not know much. The states of a bidirectional GRU hold their neighbours too, so a look *at* a word is not a look at that word alone. Page 7 asks how far such a map explains
 # the translation.
 #
-# 双向 GRU 的状态里也含有邻近的词，所以“看”一个词并不等于只看了这个词。第 7 页讨论这样一张图能在多大程度上解释译文。
+# 在本章的网络里，德语先写个位再写十位，路径在那里往回走："ein" 看的是 "one"，然后 "undzwanzig" 才去看它前面的词。逗号和句末看得很散：它们不需要知道多少。双向 GRU 的状态里也含有邻近的词，所以“看”一个词并不等于只看了这个词。第 7 页讨论这样一张图能在多大程度上解释译文。
 #
 # ## 10. Length / 长度
 #
