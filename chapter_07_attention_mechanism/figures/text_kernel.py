@@ -111,7 +111,7 @@ def draw_cost(seed: int = 42) -> Figure:
         label = "as T" if power == 1 else "as T²"
         axes[2].plot(fine, line, label=label, **plotting.look(index))
     axes[2].set(
-        title="processor time, forward + backward",
+        title="processor time, both passes",
         ylabel="milliseconds",
         ylim=(min(times) / 3, None),
     )
