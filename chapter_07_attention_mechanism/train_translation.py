@@ -70,7 +70,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "multi30k": {
         "embed": 256, "hidden": 256, "dropout": 0.3, "smoothing": 0.1, "batch_size": 64,
-        "lr": 2e-3, "epochs": 8, "seeds": 1,
+        "lr": 2e-3, "epochs": 10, "seeds": 1,
     },
 }  # fmt: skip
 QUICK = {
