@@ -532,3 +532,22 @@ def unscaled_scores_are_sure_too_early(m: Metrics) -> None:
     assert mean(none["little_percent"]) > 50 > 5 > mean(root["little_percent"])
     wide = {way: row["steps_mean"] for way, row in m["lookup"]["256"].items()}
     assert wide["none"] > 1.5 * max(wide["root"], wide["normalised"])
+
+
+@shows(7, "train_translation.py", "translation_numbers")
+def a_look_writes_two_numbers_where_one_vector_loses_them(m: Metrics) -> None:
+    exact = {kind: row["exact_percent"] for kind, row in m["kinds"].items()}
+    assert mean(exact["additive"]["2"]) > mean(exact["none"]["2"]) + 30
+    assert mean(exact["additive"]["1"]) > 50 > m["lookup_percent"]
+
+
+@shows(7, "train_translation.py", "translation_multi30k_luong", "--dataset multi30k")
+def looking_is_scored_as_everyone_does(m: Metrics) -> None:  # a smoke run: too short to learn
+    assert "tok:13a" in m["signature"] and "case:mixed" in m["signature"]
+    assert 0 <= mean(m["kinds"]["luong"]["beam_bleu"]) < 100
+
+
+@shows(7, "translate.py", "translate")
+def the_unit_is_looked_at_before_the_tens(m: Metrics) -> None:
+    assert m["translation"] == "einundzwanzig, dreihundertfünf"
+    assert m["path"][0] > m["path"][1]
