@@ -6,6 +6,7 @@ What you learn to see:
     sharpness.svg      a soft lookup for one query times 0, 1, 3 and 10
     architectures.svg  when Bahdanau's decoder looks, and when Luong's does
     shapes.svg         every matrix of one attention, with its shape
+    mask_shapes.svg    five masks: who may look where
     sources.svg        self- and cross-attention: who asks, and who answers
     many_heads.svg     a width cut into heads, each with its own weights
     kernel_widths.svg  a curve guessed by attention with three widths; errors over the width
@@ -28,6 +29,7 @@ from chapter_07_attention_mechanism.experiments import cost, kernel
 from chapter_07_attention_mechanism.figures import (
     text_heads,
     text_kernel,
+    text_masks,
     text_pictures,
     text_scaled_dot_product,
     text_scores,
@@ -45,6 +47,7 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "sharpness": text_soft_lookup.draw_sharpness,
     "architectures": text_scores.draw_architectures,
     "shapes": text_scaled_dot_product.draw_shapes,
+    "mask_shapes": text_masks.draw_masks,
     "sources": text_heads.draw_sources,
     "many_heads": text_heads.draw_heads,
     "kernel_widths": text_kernel.draw_widths,

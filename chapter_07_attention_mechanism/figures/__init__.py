@@ -6,6 +6,7 @@ The drawings of the text, saved by draw_figures.py:
     text_scores.py          when Bahdanau's decoder looks, and when Luong's does
     text_scaled_dot_product.py   every matrix of one attention, with its shape
     text_heads.py           who asks and who answers; a width cut into heads
+    text_masks.py           five masks as tables
     text_kernel.py          three widths of a kernel regression; what attention costs
     text_pictures.py        a pointer network; what three blocks see of a map
 

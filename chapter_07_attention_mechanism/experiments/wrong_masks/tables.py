@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chapter_07_attention_mechanism.experiments.wrong_masks.variants import PACKED, VARIANTS
+from chapter_07_attention_mechanism.experiments.wrong_masks.variants import CONTROL, VARIANTS
 from utils.results import mean_std, table
 
 MEASURES = ("leak_percent", "claimed", "true")
@@ -26,6 +26,8 @@ def collect(found: list[dict[str, Any]]) -> dict[str, Any]:
         metrics["variants"][key(name)] = numbers
     for limit in ("best", "no_context"):
         metrics[limit] = mean_std(run[limit] for run in found)
+    right = [run["variants"][CONTROL]["claimed"] - run["best"] for run in found]
+    metrics["excess"] = mean_std(right)  # of the right mask, over the best attainable
     for name in ("finite_difference", "right_padding_difference"):
         metrics[name] = max(run[name] for run in found)
     return metrics
@@ -47,8 +49,3 @@ def tables(metrics: dict[str, Any]) -> dict[str, Any]:
     for limit, (en, zh) in limits.items():
         lines.append([{"en": en, "zh": zh}, "–", metrics[limit], metrics[limit]])
     return {"main": table(columns, lines)}
-
-
-def packed(name: str) -> bool:
-    """Whether several documents stand in a row."""
-    return VARIANTS[name].per_row == VARIANTS[PACKED].per_row
