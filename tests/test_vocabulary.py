@@ -100,6 +100,8 @@ NO_CLASSIFIERS = {  # they have an RMSE, bits per character, lines that are righ
     "chapter_06_rnn_lstm_seq/experiments/language_models.py",
     "chapter_06_rnn_lstm_seq/train_forecast.py",
     "chapter_06_rnn_lstm_seq/train_seq2seq.py",
+    "chapter_07_attention_mechanism/train_sort.py",
+    "chapter_07_attention_mechanism/train_translation.py",
 }
 
 
