@@ -54,3 +54,27 @@ def test_large_scores_do_not_overflow_and_a_sure_row_passes_nothing_on():
     p = by_hand.softmax(np.array([[1000.0, 0, -1000], [-np.inf, -np.inf, -np.inf]]))
     assert np.array_equal(p, [[1, 0, 0], [0, 0, 0]])
     assert not by_hand.softmax_backward(p, np.array([[5.0, -3, 2]] * 2)).any()
+
+
+def test_the_pages_example():
+    """docs/03_scaled_dot_product.md, "By hand": and the same scores eight times as large."""
+    q, v = np.ones((1, 4)), np.array([[1.0], [0], [0]])
+    k = np.array([[1.0, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]])
+    out, p = by_hand.forward(q, k, v)
+    np.testing.assert_allclose(out, [[0.665]], atol=5e-4)
+    np.testing.assert_allclose(p, [[0.665, 0.245, 0.090]], atol=5e-4)
+    above = np.ones((1, 1))
+    da = by_hand.softmax_backward(p, above @ v.T)
+    np.testing.assert_allclose(da, [[0.223, -0.163, -0.060]], atol=5e-4)
+    np.testing.assert_allclose(
+        by_hand.backward(above, q, k, v, p)[0], [[0.030, 0.030, 0.111, 0.111]], atol=5e-4
+    )
+    _, sure = by_hand.forward(q, k, v, scale=4)
+    np.testing.assert_allclose(sure, [[0.9997, 0.0003, 0]], atol=5e-5)
+    smaller = by_hand.softmax_backward(sure, above @ v.T)
+    assert abs(da).max() / abs(smaller).max() == pytest.approx(660, rel=0.01)
+
+
+def test_the_largest_of_64_leads_by_0_38_deviations():
+    scores = np.sort(np.random.default_rng(0).normal(size=(20_000, 64)))
+    assert (scores[:, -1] - scores[:, -2]).mean() == pytest.approx(0.38, abs=0.01)

@@ -85,8 +85,8 @@ class Lookup(nn.Module):
 
     def weights(self, lines: Lines) -> Tensor:
         """Where each question looks: (R, B, 1, S)."""
-        q = lines.question @ self.query[:, None]  # (R, B, 1, N) -> (R, B, 1, d)
-        k = lines.keys @ self.key[:, None]  # (R, B, S, N) -> (R, B, S, d)
+        q = torch.einsum("rbtn,rnd->rbtd", lines.question, self.query)  # (R, B, 1, d)
+        k = torch.einsum("rbsn,rnd->rbsd", lines.keys, self.key)  # (R, B, S, d)
         if self.way == "normalised":
             q, k = self.temperature * F.normalize(q, dim=-1), F.normalize(k, dim=-1)
         scale = {"root": self.width**-0.5, "inverse": 1 / self.width}.get(self.way, 1.0)
