@@ -112,7 +112,14 @@ def collect(found: dict[str, Any]) -> dict[str, Any]:
         if name != "mean":
             rows[name]["width"] = mean_std(run[name]["width"] for run in runs)
     rows["both_learnt"]["other"] = mean_std(run["both_learnt"]["other"] for run in runs)
-    return {"noise_variance": NOISE**2, "best_width": chosen, "methods": rows, "seeds": SEEDS}
+    ratio = rows["both"]["error"][0] / rows["both_learnt"]["error"][0]
+    return {
+        "both_over_learnt": ratio,
+        "noise_variance": NOISE**2,
+        "best_width": chosen,
+        "methods": rows,
+        "seeds": SEEDS,
+    }
 
 
 def tables(metrics: dict[str, Any]) -> dict[str, Any]:
