@@ -7,10 +7,11 @@ it write this". The script changes the weights and the words, and looks at the o
     a word deleted      the one looked at most, beside a random one, the one of the largest
                         gradient, the one at the same place of the line, the one that matters most
     the states          how much of a state comes from its neighbours
-    frozen weights      the control: two networks trained alike, one with uniform weights
+    frozen weights      the control: small networks trained alike, with uniform weights and without;
+                        the other measures are repeated on them
 
     python chapter_07_attention_mechanism/exp_explanation.py              the shipped network
-    python chapter_07_attention_mechanism/exp_explanation.py --weights a.pth b.pth c.pth
+    python chapter_07_attention_mechanism/exp_explanation.py --control_seeds 3
     python chapter_07_attention_mechanism/exp_explanation.py --control_epochs 0     nothing trained
 
 Expected: explanation.json, explanation.png. Papers: Jain and Wallace 2019, Wiegreffe and Pinter
@@ -24,12 +25,18 @@ import sys
 from pathlib import Path
 
 from chapter_07_attention_mechanism.experiments.explanation import collect, measure, tables
-from chapter_07_attention_mechanism.experiments.frozen import measure_control
 from chapter_07_attention_mechanism.experiments.number_lines import (
+    Lines,
     load_number_translator,
     some_lines,
 )
+from chapter_07_attention_mechanism.experiments.small import (
+    measure_control,
+    small_task,
+    train_one,
+)
 from chapter_07_attention_mechanism.figures.explanation import explanation_figure
+from chapter_07_attention_mechanism.seq2seq_attention import Seq2SeqAttention
 from utils import cli
 from utils.run import Run
 
@@ -40,7 +47,7 @@ LENGTHS = range(1, 5)  # numbers in the lines that are asked about
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_07_attention_mechanism/exp_explanation.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --weights a.pth b.pth c.pth"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --control_seeds 3"])
     group = parser.add_argument_group("measurement")
     words = "checkpoints of train_translation.py --attention additive (default: the shipped one)"
     group.add_argument("--weights", type=cli.path, nargs="+", help=words)
@@ -49,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("the control: a network trained with frozen weights")
     words = "passes of its small training, 0: no control"
     group.add_argument("--control_epochs", type=cli.non_negative_int, default=3, help=words)
-    words = "trainings with frozen and with learned weights, each"
+    words = "small networks with learned and with frozen weights, each"
     group.add_argument("--control_seeds", type=cli.positive_int, default=1, help=words)
     return parser
 
@@ -57,28 +64,45 @@ def build_parser() -> argparse.ArgumentParser:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
         args.lines, args.control_epochs = min(args.lines, QUICK_LINES), 0
-    found = []
+    shipped = []
     for number, path in enumerate(args.weights or [SHIPPED], 1):
         model, task, _ = load_number_translator(path, "additive")
         lines = some_lines(task, "test", args.lines, LENGTHS)
-        label = f"network {number}"
-        found.append(measure(model, lines, args.seed, lambda work, w=label: cli.progress(work, w)))
-    control = None
-    if args.control_epochs:
-        seeds = range(args.seed, args.seed + args.control_seeds)
-        control = measure_control(seeds, args.control_epochs)
-    report(args, run, found, control)
+        shipped.append(measured(model, lines, args.seed, f"network {number}"))
+    small, control = train_small(args) if args.control_epochs else ([], None)
+    report(args, run, shipped, small, control)
 
 
-def report(args: argparse.Namespace, run: Run, found: list[dict], control: dict | None) -> None:
-    metrics = collect(found, control)
-    run.save_result("explanation", metrics, tables(found, metrics), [args.seed])
+def measured(model: Seq2SeqAttention, lines: Lines, seed: int, label: str) -> dict[str, float]:
+    return measure(model, lines, seed, lambda work: cli.progress(work, label))
+
+
+def train_small(args: argparse.Namespace) -> tuple[list[dict[str, float]], dict]:
+    """The same measures of small networks; right lines with learned and with frozen weights."""
+    task, seeds = small_task(), range(args.seed, args.seed + args.control_seeds)
+    networks = {
+        kind: [train_one(task, kind, seed, args.control_epochs) for seed in seeds]
+        for kind in ("additive", "uniform")
+    }
+    lines = some_lines(task, "test", args.lines, range(2, 4))
+    small = [measured(model, lines, args.seed, "small network") for model in networks["additive"]]
+    return small, measure_control(task, networks)
+
+
+def report(
+    args: argparse.Namespace, run: Run, shipped: list[dict], small: list[dict], control: dict | None
+) -> None:
+    metrics = {"shipped": collect(shipped)}
+    metrics |= {"small": collect(small), "control": control} if small else {}
+    seeds = range(args.seed, args.seed + max(1, len(small)))
+    run.save_result("explanation", metrics, tables(shipped, small, control), seeds)
     run.save_figure(explanation_figure(metrics), "explanation")
+    found = metrics["shipped"]
     shown = {
-        "weights permuted: change": metrics["changes"]["permuted"]["change"][0],
-        "word looked at most deleted: change": metrics["changes"]["looked"]["change"][0],
-        "random word deleted: change": metrics["changes"]["random"]["change"][0],
-        "an adversary looks elsewhere (%)": metrics["adversary_elsewhere_percent"][0],
+        "weights permuted: change": found["changes"]["permuted"]["change"][0],
+        "word looked at most deleted: change": found["changes"]["looked"]["change"][0],
+        "random word deleted: change": found["changes"]["random"]["change"][0],
+        "an adversary looks elsewhere (%)": found["adversary_elsewhere_percent"][0],
     }
     run.finish(shown, "python chapter_07_attention_mechanism/exp_heads.py")
 

@@ -5,8 +5,8 @@ trained with it. The controls: a removed head that says its mean instead of noth
 of removal beside "the least important first".
 
     python chapter_07_attention_mechanism/exp_heads.py                     the shipped network
+    python chapter_07_attention_mechanism/exp_heads.py --trainings 3       and three small ones
     python chapter_07_attention_mechanism/exp_heads.py --weights a.pth b.pth c.pth
-        several trainings of one network: means and deviations
 
 Expected: heads.json, heads.png. Papers: Michel et al. 2019, Voita et al. 2019.
 """
@@ -28,6 +28,7 @@ from chapter_07_attention_mechanism.experiments.number_lines import (
     load_number_translator,
     some_lines,
 )
+from chapter_07_attention_mechanism.experiments.small import lines_of, small_task, train_one
 from chapter_07_attention_mechanism.figures.heads import heads_removed_figure
 from chapter_07_attention_mechanism.seq2seq_attention import Seq2SeqAttention
 from utils import cli
@@ -36,17 +37,20 @@ from utils.run import Run
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "translation_numbers_multihead.pth"
 QUICK_LINES = 12
+EPOCHS = 3  # of a small network
 MOST_HEADS = 6  # all subsets are measured: 64 of 6 heads
 
 
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_07_attention_mechanism/exp_heads.py"
-    parser = cli.make_parser(__doc__, [path, f"{path} --weights a.pth b.pth c.pth"])
+    parser = cli.make_parser(__doc__, [path, f"{path} --trainings 3"])
     group = parser.add_argument_group("measurement")
     words = "checkpoints of train_translation.py --attention multihead (default: the shipped one)"
     group.add_argument("--weights", type=cli.path, nargs="+", help=words)
     words = "lines of each length, of the test part and of the validation part"
     group.add_argument("--lines", type=cli.positive_int, default=100, help=words)
+    words = "small networks that are trained and asked too, half a minute each; 0: none"
+    group.add_argument("--trainings", type=cli.non_negative_int, default=0, help=words)
     return parser
 
 
@@ -65,21 +69,40 @@ def load_data(path: str | Path, per_length: int) -> tuple[Seq2SeqAttention, Line
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.quick:
-        args.lines = min(args.lines, QUICK_LINES)
-    found = []
+        args.lines, args.trainings = min(args.lines, QUICK_LINES), 0
+    shipped = []
     for number, path in enumerate(args.weights or [SHIPPED], 1):
-        model, val, test = load_data(path, args.lines)
-        label = f"network {number}"
-        found.append(measure(model, val, test, lambda work, w=label: cli.progress(work, w)))
-    report(args, run, found)
+        shipped.append(measured(*load_data(path, args.lines), f"network {number}"))
+    report(args, run, shipped, train_small(args))
 
 
-def report(args: argparse.Namespace, run: Run, found: list[dict]) -> None:
-    metrics = collect(found)
-    run.save_result("heads", metrics, tables(metrics), [args.seed])
-    run.save_figure(heads_removed_figure(metrics), "heads")
-    shown = {"lines right (%)": metrics["all_heads"][0]}
-    for number, row in enumerate(metrics["heads"], 1):
+def measured(model: Seq2SeqAttention, val: Lines, test: Lines, label: str) -> dict:
+    return measure(model, val, test, lambda work: cli.progress(work, label))
+
+
+def train_small(args: argparse.Namespace) -> list[dict]:
+    """The same measures of small networks with four heads."""
+    seeds = range(args.seed, args.seed + args.trainings)
+    if not seeds:
+        return []
+    task = small_task()
+    parts = [lines_of(task, part) for part in ("val", "test")]
+    return [
+        measured(train_one(task, "multihead", seed, EPOCHS), *parts, f"small network, seed {seed}")
+        for seed in seeds
+    ]
+
+
+def report(args: argparse.Namespace, run: Run, shipped: list[dict], small: list[dict]) -> None:
+    metrics = {"shipped": collect(shipped)} | ({"small": collect(small)} if small else {})
+    found = tables(metrics["shipped"])
+    if small:
+        found |= {f"small_{name}": rows for name, rows in tables(metrics["small"]).items()}
+    seeds = range(args.seed, args.seed + max(1, len(small)))
+    run.save_result("heads", metrics, found, seeds)
+    run.save_figure(heads_removed_figure(metrics["shipped"]), "heads")
+    shown = {"lines right (%)": metrics["shipped"]["all_heads"][0]}
+    for number, row in enumerate(metrics["shipped"]["heads"], 1):
         shown[f"without the head of rank {number} (%)"] = row["without_zero"][0]
     run.finish(shown, "python chapter_07_attention_mechanism/view_attention.py")
 

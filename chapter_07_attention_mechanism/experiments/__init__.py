@@ -10,5 +10,5 @@ Read in this order:
     number_lines.py trained translators of number lists, and lines to ask them about
     heads.py        heads removed one by one, and what each looks at
     explanation.py  other weights, words deleted, what a state contains
-    frozen.py       a translator trained with uniform weights: the control
+    small.py        small translators trained on the spot; with frozen uniform weights: the control
 """

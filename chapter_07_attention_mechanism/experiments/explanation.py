@@ -132,27 +132,27 @@ def adversarial(
 ) -> tuple[Tensor, Tensor]:
     """The most different weights that change each output by at most `close`, as far as some steps
     of Adam from a random start find them: their divergence in bits (B, T), 0 where none were
-    found, and whether another word is looked at most (B, T).
+    found, and how many words away from the old place they look most (B, T), 0: at the same.
     """
     looked = steps.weights.argmax(-1)  # (B, T)
     scores = torch.randn(steps.weights.shape, generator=random)
     scores.scatter_(-1, looked.unsqueeze(-1), -2.0).requires_grad_()  # begins elsewhere
     optimizer = torch.optim.Adam([scores], lr=ADVERSARY_RATE)
     best = torch.zeros(steps.weights.shape[:2])
-    elsewhere = torch.zeros_like(best, dtype=torch.bool)
+    away = torch.zeros_like(looked)
     for _ in range(ADVERSARY_STEPS):
         weights = scores.masked_fill(~steps.read[:, None], -torch.inf).softmax(-1)
         change = variation(again(model, steps, weights), steps.p)  # (B, T)
-        away = divergence(weights, steps.weights)
+        different = divergence(weights, steps.weights)
         with torch.no_grad():
-            better = (change <= close) & (away > best)
-            best = torch.where(better, away, best)
-            elsewhere |= (change <= close) & (weights.argmax(-1) != looked)
-        loss = (20 * (change - 0.8 * close).clamp(min=0) - away) * steps.words
+            better = (change <= close) & (different > best)
+            best = torch.where(better, different, best)
+            away = torch.where(better, (weights.argmax(-1) - looked).abs(), away)
+        loss = (20 * (change - 0.8 * close).clamp(min=0) - different) * steps.words
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
-    return best, elsewhere
+    return best, away
 
 
 # --- 2. words taken from the source ---
@@ -252,9 +252,9 @@ def _measure_batch(
     with torch.no_grad():
         steps = walk(model, source, target)
         found = _other_weights(model, steps, random)
-    best, elsewhere = adversarial(model, steps, random)
-    found |= {"adversary_bits": best, "adversary_elsewhere_percent": 100.0 * elsewhere}
-    found |= {"adversary_half_percent": 100.0 * (best >= 0.5)}
+    best, away = adversarial(model, steps, random)
+    found |= {"adversary_bits": best, "adversary_elsewhere_percent": 100.0 * (away > 0)}
+    found |= {"adversary_near_percent": 100.0 * ((away > 0) & (away <= 2))}
     found |= _without_words(model, source, target, steps, random)
     found["right_percent"] = 100.0 * (steps.p.argmax(-1) == steps.target)
     return {name: values[steps.words] for name, values in found.items()}
@@ -365,51 +365,6 @@ ROWS = [
 ]
 
 
-def collect(found: Sequence[dict[str, float]], control: dict[str, Any] | None) -> dict[str, Any]:
-    """(mean, deviation) over the networks of everything, the changes by their name."""
-    means = over_seeds(found)
-    changes = {
-        name: {"change": means.pop(name), "other_percent": means.pop(f"{name}_other_percent")}
-        for name, _, _ in ROWS
-    }
-    near = [means.pop(f"state_change_{distance}") for distance in range(NEAR + 1)]
-    facts = {"changes": changes, "state_change": near, "networks": len(found)}
-    return facts | means | ({"control": control} if control else {})
-
-
-def tables(found: Sequence[dict[str, float]], metrics: dict[str, Any]) -> dict[str, Any]:
-    """main: what changes the output, and how much; map: numbers about the map; control."""
-    columns = [
-        ("What is changed", "改变什么", "s"),
-        ("Change of the output, 0 to 1", "输出的变化（0 到 1）", ".3f"),
-        ("Another word is written (%)", "写出另一个词（%）", ".1f"),
-    ]
-    rows = [
-        [{"en": en, "zh": zh}, *cells(found, [name, f"{name}_other_percent"])]
-        for name, en, zh in ROWS
-    ]
-    titles = [("About the map", "关于对齐图", "s"), ("Value", "值", ".2f")]
-    facts = [[{"en": en, "zh": zh}, *cells(found, [name])] for name, en, zh in FACTS]
-    return {"main": table(columns, rows), "map": table(titles, facts)} | _control(metrics)
-
-
-def _control(metrics: dict[str, Any]) -> dict[str, Any]:
-    if "control" not in metrics:
-        return {}
-    found = metrics["control"]
-    columns = [
-        ("Numbers in the line", "每行数字个数", "d"),
-        ("Learned weights: lines right (%)", "学习的权重：整行正确（%）", ".1f"),
-        ("Uniform weights: lines right (%)", "均匀的权重：整行正确（%）", ".1f"),
-    ]
-    several = found["seeds"] > 1
-    rows = [
-        [length, *(pair if several else pair[0] for pair in pairs)]
-        for length, *pairs in zip(found["lengths"], found["learned"], found["uniform"], strict=True)
-    ]
-    return {"control": table(columns, rows)}
-
-
 FACTS = [
     ("largest", "largest weight of a step, mean", "一步中的最大权重，平均"),
     ("looked_is_best_percent", "the word looked at most is the one that matters most (%)",
@@ -425,6 +380,60 @@ FACTS = [
     ("adversary_elsewhere_percent",
      "an adversary looks at another word most and changes the output by 0.05 at most (%)",
      "对抗者改看另一个词而输出变化不超过 0.05（%）"),
+    ("adversary_near_percent", "of these, one or two words away (% of all)",
+     "其中相隔一两个词（占全部的 %）"),
     ("adversary_bits", "divergence of its weights (bits, 1 at most)",
      "其权重的散度（比特，至多 1）"),
 ]  # fmt: skip
+
+
+def collect(found: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """(mean, deviation) over the networks of everything, the changes by their name."""
+    means = over_seeds(found)
+    changes = {
+        name: {"change": means.pop(name), "other_percent": means.pop(f"{name}_other_percent")}
+        for name, _, _ in ROWS
+    }
+    near = [means.pop(f"state_change_{distance}") for distance in range(NEAR + 1)]
+    return {"changes": changes, "state_change": near, "networks": len(found)} | means
+
+
+def tables(
+    shipped: Sequence[dict[str, float]],
+    small: Sequence[dict[str, float]],
+    control: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """main: what changes the output, and how much; map: numbers about the map; control."""
+    kinds = [("shipped network", "随附的网络", shipped)]
+    kinds += [("small networks", "小网络", small)] if small else []
+    columns = [("What is changed", "改变什么", "s")]
+    titles = [("About the map", "关于对齐图", "s")]
+    for en, zh, _ in kinds:
+        columns += [
+            (f"Change of the output, 0 to 1: {en}", f"输出的变化（0 到 1）：{zh}", ".2f"),
+            ("Another word is written (%)", "写出另一个词（%）", ".0f"),
+        ]
+        titles += [(en.capitalize(), zh, ".2f")]
+    names = [([name, f"{name}_other_percent"], en, zh) for name, en, zh in ROWS]
+    facts = [([name], en, zh) for name, en, zh in FACTS]
+
+    def rows(wanted: list[tuple[list[str], str, str]]) -> list[list[Any]]:
+        return [
+            [{"en": en, "zh": zh}, *(cell for _, _, found in kinds for cell in cells(found, keys))]
+            for keys, en, zh in wanted
+        ]
+
+    made = {"main": table(columns, rows(names)), "map": table(titles, rows(facts))}
+    return made | ({"control": control_table(control)} if control else {})
+
+
+def control_table(control: dict[str, Any]) -> dict[str, Any]:
+    columns = [
+        ("Numbers in the line", "每行数字个数", "d"),
+        ("Learned weights: lines right (%)", "学习的权重：整行正确（%）", ".1f"),
+        ("Uniform weights: lines right (%)", "均匀的权重：整行正确（%）", ".1f"),
+    ]
+    pairs = zip(control["lengths"], control["additive"], control["uniform"], strict=True)
+    several = control["seeds"] > 1
+    rows = [[length, *(pair if several else pair[0] for pair in both)] for length, *both in pairs]
+    return table(columns, rows)

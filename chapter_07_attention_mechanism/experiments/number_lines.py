@@ -23,6 +23,8 @@ from utils.errors import UserError
 from utils.modes import evaluating
 
 BATCH = 120
+# Of the training, where the checkpoint does not say: a best.pth of a run folder.
+DEFAULTS = {"most": 6, "quick": False}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def load_number_translator(
 ) -> tuple[Seq2SeqAttention, Task, dict[str, Any]]:
     """UserError: no checkpoint of number lists, or one with another kind of attention."""
     model, task, checkpoint = load_looking(path)
+    checkpoint.setdefault("options", DEFAULTS)
     found = checkpoint["architecture"]["attention"]
     if found != attention or not str(checkpoint["dataset"]).startswith("numbers"):
         raise UserError(

@@ -23,6 +23,7 @@ from utils import plotting
 TEMPLATE = Path(__file__).with_name("attention_page.html")
 MOST_VALUES = 600_000  # one byte each, as base64: the page stays below 1 MB
 MOST_SHOWN = 40  # words of a line in the figure
+LONGEST = 18  # letters of a word in the figure
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -142,10 +143,15 @@ def heads_figure(
     for ax, map_, title in zip(axes.flat, weights, titles, strict=False):
         image = ax.imshow(map_, cmap="Greys", vmin=0, vmax=1, aspect="auto")
         ax.set_title(title, fontsize=9)
-        ax.set_xticks(range(read), map(plotting.literal, sources), rotation=90, fontsize=7)
-        ax.set_yticks(range(written), map(plotting.literal, targets), fontsize=7)
+        ax.set_xticks(range(read), map(label, sources), rotation=90, fontsize=7)
+        ax.set_yticks(range(written), map(label, targets), fontsize=7)
         ax.grid(False)
     fig.colorbar(image, ax=axes, label="weight", fraction=0.02, pad=0.01)
     fig.supxlabel("read", fontsize=9)
     fig.supylabel("written", fontsize=9)
     return fig
+
+
+def label(word: str) -> str:
+    """A word beside a map: letter by letter, of a long one the beginning."""
+    return plotting.literal(word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…")

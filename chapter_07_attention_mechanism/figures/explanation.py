@@ -26,8 +26,8 @@ def explanation_figure(metrics: dict[str, Any]) -> Any:
     fig, axes = plotting.subplots(
         1, len(ratios), width=12.6 if control else 9.2, height=3.9, width_ratios=ratios
     )
-    draw_changes(axes[0], metrics["changes"])
-    draw_neighbours(axes[1], metrics["state_change"])
+    draw_changes(axes[0], metrics["shipped"]["changes"])
+    draw_neighbours(axes[1], metrics["shipped"]["state_change"])
     if control:
         draw_control(axes[2], control)
     return fig
@@ -57,7 +57,7 @@ def draw_neighbours(ax: Any, pairs: Sequence[tuple[float, float]]) -> None:
 
 
 def draw_control(ax: Any, control: dict[str, Any]) -> None:
-    names = {"learned": "weights learned", "uniform": "weights frozen to uniform"}
+    names = {"additive": "weights learned", "uniform": "weights frozen to uniform"}
     for index, (name, label) in enumerate(names.items()):
         means, spread = zip(*control[name], strict=True)
         look = plotting.look(index) | {"marker": plotting.MARKERS[index], "capsize": 3}

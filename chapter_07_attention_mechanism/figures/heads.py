@@ -43,9 +43,10 @@ def draw_pruning(ax: Any, metrics: dict[str, Any]) -> None:
         pairs = metrics["pruning"]["zero"][name]
         draw_band(ax, sizes, pairs, label, index)
     draw_band(ax, sizes, metrics["pruning"]["mean"]["random"], "random, by their means", 3)
-    ax.set(xlabel="heads removed", ylabel="lines right (%)", ylim=(-4, 104), xticks=list(sizes))
+    ax.set(xlabel="heads removed", ylabel="lines right (%)", ylim=(-4, 148), xticks=list(sizes))
+    ax.set_yticks(range(0, 101, 20))
     ax.set_title("Heads removed one after the other")
-    ax.legend(fontsize=7)
+    ax.legend(fontsize=7, loc="upper right")
 
 
 def draw_band(ax: Any, x: Any, pairs: list[tuple[float, float]], label: str, index: int) -> None:

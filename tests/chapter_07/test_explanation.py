@@ -8,7 +8,7 @@ from scipy.spatial import distance
 
 from chapter_07_attention_mechanism import exp_explanation
 from chapter_07_attention_mechanism.experiments import explanation as ex
-from chapter_07_attention_mechanism.experiments import frozen
+from chapter_07_attention_mechanism.experiments import small
 from chapter_07_attention_mechanism.experiments.number_lines import Lines
 from chapter_07_attention_mechanism.seq2seq_attention import Seq2SeqAttention
 from utils.seed import generator
@@ -131,8 +131,8 @@ def test_a_state_changes_less_the_further_the_exchanged_word_stands():
 
 def test_an_adversary_succeeds_where_the_weights_do_not_matter():
     steps = walked(deaf(network()))
-    best, elsewhere = ex.adversarial(deaf(network()), steps, generator(0))
-    assert best[steps.words].min() > 0.3 and elsewhere[steps.words].all()
+    best, away = ex.adversarial(deaf(network()), steps, generator(0))
+    assert best[steps.words].min() > 0.3 and (away[steps.words] > 0).all()
 
 
 def test_an_adversary_keeps_its_promise():
@@ -180,25 +180,28 @@ def test_one_network_measured(measured):
 
 
 def test_means_and_tables(measured):
-    control = {"learned": [(99, 1)], "uniform": [(5, 2)], "lengths": [1], "seeds": 3}
-    metrics = ex.collect(list(measured), control)
+    control = {"additive": [(99, 1)], "uniform": [(5, 2)], "lengths": [1], "seeds": 3}
+    metrics = ex.collect(list(measured))
     assert metrics["changes"]["looked"]["change"][1] > 0 and len(metrics["state_change"]) == 7
-    tables = ex.tables(list(measured), metrics)
-    assert [len(tables[name]["rows"]) for name in ("main", "map", "control")] == [8, 9, 1]
-    assert "control" not in ex.tables(list(measured), ex.collect(list(measured), None))
+    tables = ex.tables(measured[:1], list(measured), control)
+    assert [len(tables[name]["rows"]) for name in ("main", "map", "control")] == [8, 10, 1]
+    _, one, _, both, _ = tables["main"]["rows"][0]
+    assert one == pytest.approx(measured[0]["permuted"]) and len(both) == 2
+    alone = ex.tables(measured[:1], [], None)
+    assert "control" not in alone and len(alone["main"]["rows"][0]) == 3
 
 
 def test_frozen_weights_are_uniform_and_stay_so(monkeypatch):
-    monkeypatch.setattr(frozen, "DATA", {"below": 200, "most": 1, "train": 64, "held_out": 20})
-    monkeypatch.setattr(frozen, "HIDDEN", 8)
-    from chapter_06_rnn_lstm_seq.experiments.translation import load_task
-
-    task = load_task("numbers", "en", "de", "bpe", **frozen.DATA)
-    model = frozen.train_one(task, True, 0, 1).eval()
+    monkeypatch.setattr(small, "DATA", {"below": 200, "most": 1, "train": 64, "held_out": 20})
+    monkeypatch.setattr(small, "HIDDEN", 8)
+    task = small.small_task()
     source, target = torch.tensor([[9, 8, 7]]), torch.tensor([[1, 9]])
-    torch.testing.assert_close(model.attend(source, target), torch.full((1, 2, 3), 1 / 3))
-    free = frozen.train_one(task, False, 0, 1).eval()
-    assert not torch.allclose(free.attend(source, target), torch.full((1, 2, 3), 1 / 3), atol=1e-4)
+    third = torch.full((1, 2, 3), 1 / 3)
+    frozen, free = (small.train_one(task, kind, 0, 1) for kind in ("uniform", "additive"))
+    torch.testing.assert_close(frozen.attend(source, target), third)
+    assert not torch.allclose(free.attend(source, target), third, atol=1e-4)
+    found = small.measure_control(task, {"additive": [free], "uniform": [frozen]})
+    assert found["lengths"] == [1] and found["uniform"] == [(0, 0)]
 
 
 def test_mistakes_are_one_sentence(tmp_path, capsys, number_checkpoint):
