@@ -33,6 +33,7 @@ SHIPPED = Path(__file__).parent / "checkpoints" / "translation_numbers_multihead
 TEXT = "twenty-one, three hundred and sixty-five"
 MOST_TOKENS = 120  # of the text: the page has a column for each
 LIMIT = 200  # tokens written at most
+SPACE = "␣"  # shown for a token that is a space
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -103,7 +104,9 @@ def report(args: argparse.Namespace, run: Run, looks: Looks, dataset: str) -> No
     metrics |= {"text": args.text, "written": "".join(looks.written[:-1])}
     metrics |= {"read_tokens": len(looks.read), "written_tokens": len(looks.written)}
     run.save_result("view_attention", metrics, tables(rows), [args.seed])
-    read, written = ([word.strip() for word in side] for side in (looks.read, looks.written))
+    read, written = (
+        [word.strip() or SPACE for word in side] for side in (looks.read, looks.written)
+    )
     page = run.folder / "attention.html"
     with atomic_write(page) as file:
         file.write(attention_page(read, written, looks.weights.unsqueeze(0), args.lang, dataset))

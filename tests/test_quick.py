@@ -551,3 +551,29 @@ def looking_is_scored_as_everyone_does(m: Metrics) -> None:  # a smoke run: too 
 def the_unit_is_looked_at_before_the_tens(m: Metrics) -> None:
     assert m["translation"] == "einundzwanzig, dreihundertfünf"
     assert m["path"][0] > m["path"][1]
+
+
+@shows(7, "exp_heads.py", "heads")
+def one_head_carries_what_the_others_need_not(m: Metrics) -> None:
+    found = m["shipped"]
+    assert mean(found["all_heads"]) > 90 > mean(found["heads"][0]["without_zero"]) + 50
+    assert mean(found["heads"][-1]["without_zero"]) > 80
+    orders = {name: mean(pairs[1]) for name, pairs in found["pruning"]["zero"].items()}
+    assert orders["most"] < orders["random"] < orders["least"]
+
+
+@shows(7, "exp_explanation.py", "explanation")
+def the_evidence_points_both_ways(m: Metrics) -> None:
+    changes = {name: mean(row["change"]) for name, row in m["shipped"]["changes"].items()}
+    assert min(changes["permuted"], changes["looked"]) > 5 * changes["random"]  # for
+    assert changes["looked"] > changes["diagonal"]
+    assert mean(m["shipped"]["adversary_elsewhere_percent"]) > 50  # against
+    assert changes["best"] > changes["looked"] + 0.02
+
+
+@shows(7, "view_attention.py", "view_attention")
+def the_heads_look_at_words_and_their_paths_cross(m: Metrics) -> None:
+    assert m["written"] == "einundzwanzig, dreihundertfünfundsechzig"
+    rows = m["heads"]
+    assert min(row["entropy"] for row in rows.values()) < 0.5  # all alike: ln 11 = 2.4
+    assert rows["mean"]["crossings"] >= 2
