@@ -57,7 +57,7 @@ def draw_bits(ax: Any, found: list[dict[str, Any]], metrics: dict[str, Any]) -> 
         for measure, (index, label) in looks.items():
             look = {"color": plotting.COLORS[index], "marker": plotting.MARKERS[index], "lw": 0}
             if measure == "true":
-                look["markerfacecolor"] = "white"
+                look["markerfacecolor"] = "none"  # claimed and true may be equal: both show
             ax.plot(
                 values[measure],
                 [place] * len(found),

@@ -26,6 +26,7 @@ def lengths_figure(metrics: dict[str, Any]) -> Any:
     ax.axvline(metrics["trained"] + 0.5, linestyle=":", color="0.3")
     ax.text(metrics["trained"] + 0.55, 103, "never trained", fontsize=8, color="0.3", va="bottom")
     ax.set(xlabel="numbers in the line", ylabel="lines right (%)", ylim=(-3, 103))
+    ax.set_xticks([int(k) for k in row["exact_percent"]])
     ax.legend(fontsize=8, loc="lower left")
     return fig
 
