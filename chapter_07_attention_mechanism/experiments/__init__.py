@@ -11,4 +11,7 @@ Read in this order:
     heads.py        heads removed one by one, and what each looks at
     explanation.py  other weights, words deleted, what a state contains
     small.py        small translators trained on the spot; with frozen uniform weights: the control
+    sorting.py      lists for a pointer network, one training, how it is judged
+    small_shapes.py pictures in which looking at the right place is nearly the whole task
+    visual_attention.py     one small ResNet with four kinds of attention
 """
