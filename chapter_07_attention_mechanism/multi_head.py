@@ -177,12 +177,12 @@ class MultiheadAttention(nn.Module):
             shapes = [(steps, keys), (batch * heads, steps, keys)]
             attention = _turned("attn_mask", attention, shapes)
             if attention.dim() == 3:
-                attention = attention.view(batch, heads, steps, keys)
+                attention = attention.unflatten(0, (batch, heads))  # (B, h, T, S)
         elif is_causal:
             attention = causal_mask(steps, keys, device=query.device)  # (T, S)
         if padding is not None:
             shapes = [(batch, keys)] if batch > 1 else [(batch, keys), (keys,)]
-            padding = _turned("key_padding_mask", padding, shapes).view(batch, 1, 1, keys)
+            padding = _turned("key_padding_mask", padding, shapes).reshape(batch, 1, 1, keys)
         return combined(attention, padding)
 
     def _with_extra_keys(self, k: Tensor, v: Tensor, mask: Tensor | None):

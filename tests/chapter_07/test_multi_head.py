@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from chapter_07_attention_mechanism.multi_head import MultiheadAttention, merge_heads, split_heads
+from utils.model_summary import parameter_count
 
 B, T, S, D, HEADS = 2, 3, 4, 6, 2
 LAYOUTS = ("steps first", "batch first", "no batch")
@@ -267,10 +268,10 @@ def test_the_example_of_page_5_by_hand():
 @pytest.mark.parametrize("heads", [1, 2, 6])
 def test_the_parameter_count(heads):
     """4 D^2 + 4 D, whatever the number of heads; D (2 D + kdim + vdim) + 4 D with other widths."""
-    count = sum(p.numel() for p in MultiheadAttention(D, heads).parameters())
+    count = parameter_count(MultiheadAttention(D, heads))
     assert count == 4 * D * D + 4 * D
     assert 4 * 256**2 + 4 * 256 == 263_168 and 4 * 512**2 + 4 * 512 == 1_050_624
-    count = sum(p.numel() for p in MultiheadAttention(D, heads, kdim=5, vdim=3).parameters())
+    count = parameter_count(MultiheadAttention(D, heads, kdim=5, vdim=3))
     assert count == D * (2 * D + 5 + 3) + 4 * D
 
 
