@@ -26,7 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from chapter_07_attention_mechanism.experiments.small_shapes import NAME, baselines, load_data
+from chapter_07_attention_mechanism.experiments.small_shapes import (
+    NAME,
+    SIZE,
+    baselines,
+    load_data,
+)
 from chapter_07_attention_mechanism.experiments.visual_attention import (
     KINDS,
     SHOWN,
@@ -57,13 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--pictures", type=cli.positive_int, default=3000, help="to train on")
     help_text = "radius of a shape over that in the data set `shapes`"
-    add("--factor", type=cli.fraction, default=0.6, help=help_text)
+    add("--factor", type=cli.fraction, default=0.7, help=help_text)
     group = parser.add_argument_group("comparison and training")
     add = group.add_argument
     add("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="of attention")
     add("--epochs", type=cli.positive_int, default=Setting.epochs, help="passes over the pictures")
     add("--batch_size", type=cli.positive_int, default=Setting.batch, help="pictures a step")
-    add("--lr", type=cli.positive_float, default=Setting.lr, help="highest rate (one cycle, AdamW)")
+    add("--lr", type=cli.positive_float, default=Setting.lr, help="highest rate (one cycle, Muon)")
     add("--seeds", type=cli.positive_int, default=3, help="trainings of each network")
     cli.add_resume_option(group, free=["kinds", "seeds"])
     return parser
@@ -84,9 +89,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
             results[name].append(run.once(work, dataset=NAME, kind=name, seed=seed))
     metrics = collect(results, step_ratios(args.kinds, setting, ROUNDS[run.quick]), boxes)
     metrics["baselines"] = baselines(task, train, test)
-    metrics["box_percent"] = 100 * float(
-        np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean() / 32**2
-    )
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)  # (N,)
+    metrics["box_percent"] = 100 * float(areas.mean()) / SIZE**2
     report(args, run, metrics, shown_maps(results, test.images, boxes))
 
 

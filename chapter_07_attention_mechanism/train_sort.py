@@ -110,6 +110,9 @@ def train_one(masked: bool, seed: int, setting: Setting, run: Run) -> dict[str, 
 def report(args: argparse.Namespace, run: Run, setting: Setting, results: list) -> None:
     """Result and figure; the list that is drawn is sorted by the first seed's masked network."""
     metrics = collect(results, setting)
+    kept = load_checkpoint(run.folder / SHIPPED.name)  # saved again: a resume may publish it
+    names = ("architecture", "dataset", "metrics", "task", "parameters", "seconds")
+    run.save_checkpoint(SHIPPED.name, kept["state"], **{name: kept[name] for name in names})
     numbers = lists_of(1, SHOWN, 0)
     weights = load_model(run.folder / SHIPPED.name).point(numbers)[1][0]  # (S, S)
     metrics["example"] = {"numbers": numbers[0].tolist(), "weights": weights.tolist()}

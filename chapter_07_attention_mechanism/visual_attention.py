@@ -17,7 +17,7 @@ of the map, after pooling. Without weights of their own the channels have no ord
 equivariant to permutations of them.
 
 Sources: Hu et al. 2018 (SE); Woo et al. 2018 (CBAM); Si et al. 2024, "SCSA: Exploring the
-Synergistic Effects Between Spatial and Channel Attention" (Neurocomputing 2025): equations 1 to 10.
+Synergistic Effects Between Spatial and Channel Attention" (Neurocomputing 2025).
 B batch, C channels, H, W map, N places of the pooled map.
 """
 
@@ -48,7 +48,7 @@ def attend_channels(
 
 
 class SpatialSelfAttention(nn.Module):
-    """SMSA, shared multi-semantic spatial attention: weights for rows and for columns.
+    """SMSA, shareable multi-semantic spatial attention: weights for rows and for columns.
 
     (B, C, H, W) -> (B, C, H, W). The channels are cut into as many groups as there are kernels, and
     each group sees its own distance; rows and columns share the convolutions. The weights of a map
@@ -123,8 +123,9 @@ class ChannelSelfAttention(nn.Module):
 
 
 class SCSA(nn.Module):
-    """Spatial, then channel self-attention: (B, C, H, W) -> (B, C, H, W).
+    """Spatial and channel synergistic attention: first places, then channels.
 
+    (B, C, H, W) -> (B, C, H, W).
     ValueError unless the channels are a multiple of the number of kernels.
     """
 

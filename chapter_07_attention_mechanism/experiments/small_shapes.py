@@ -34,7 +34,7 @@ from utils.datasets.shapes_layout import (
 )
 
 NAME = "small shapes"
-SIZE = 32  # px
+SIZE = 24  # px
 SPLIT_SEEDS = (20240311, 20240312, 20240313)
 BINS = 4  # of the histogram, a colour channel
 

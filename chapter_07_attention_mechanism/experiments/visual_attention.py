@@ -47,14 +47,14 @@ Maps = list[Tensor]  # one (B, H, W) a block, at the size of the picture
 class Setting:
     """What all trainings of a run share."""
 
-    epochs: int = 6
-    batch: int = 64
-    lr: float = 0.01
+    epochs: int = 5
+    batch: int = 32
+    lr: float = 0.03
     widths: tuple[int, int, int] = (8, 16, 32)
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(self.epochs, self.batch, self.lr, augment="flip")
+        return Recipe(self.epochs, self.batch, self.lr, "muon", augment="flip")
 
 
 def make_network(name: str, seed: int, setting: Setting) -> CifarResNet:
