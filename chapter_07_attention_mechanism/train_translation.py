@@ -37,11 +37,11 @@ from chapter_07_attention_mechanism.experiments.translation.looks import (
     look_at,
 )
 from chapter_07_attention_mechanism.experiments.translation.tables import (
-    NAMES,
     numbers_metrics,
     numbers_tables,
     sentences_metrics,
     sentences_tables,
+    thread_row,
 )
 from chapter_07_attention_mechanism.experiments.translation.task import (
     TASK,
@@ -58,7 +58,7 @@ from chapter_07_attention_mechanism.seq2seq_attention import ATTENTIONS, Seq2Seq
 from utils import cli
 from utils.model_summary import parameter_count
 from utils.run import Run
-from utils.threads import save_row, translation_row
+from utils.threads import save_row
 
 SHOWN = "twenty-one, three hundred and five"
 BEAMS = 5
@@ -208,47 +208,40 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
 
 def report_numbers(args: argparse.Namespace, run: Run, task: Task, rows: list[dict]) -> None:
     """Result, weights of the first seed, figures, and what to try next."""
-    metrics = numbers_metrics(rows, args.most)
-    seeds = sorted({row["seed"] for row in rows})
-    run.save_result("translation_numbers", metrics, numbers_tables(metrics), seeds)
-    run.save_figure(lengths_figure(metrics), "translation_numbers")
-    run.save_figure(curves_figure(rows, task.data.name), "translation_numbers_curves")
-    looking = [kind for kind in args.attention if kind != "none"]
-    for kind in looking:
-        row = next(row for row in rows if row["attention"] == kind)
-        save_weights(args, run, task, row)
-    if looking:
-        kind = "additive" if "additive" in looking else looking[0]
-        model, read, _ = load_looking(folder_of(run, kind, args.seed) / "best.pth")
-        looks = look_at(model, read, [SHOWN], 100)[0]
-        run.save_figure(map_figure(looks), "translation_numbers_map")
-    best = looking[0] if looking else "none"
+    metrics, kinds = numbers_metrics(rows, args.most), args.attention
+    name = "translation_numbers" if "additive" in kinds else file_of(kinds[0])
+    run.save_result(name, metrics, numbers_tables(metrics), sorted({row["seed"] for row in rows}))
+    run.save_figure(lengths_figure(metrics), name)
+    run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     words = ""
-    if looking != ["additive"] and looking:
-        words = f" --checkpoint {run.folder / file_of(best)}"
+    for kind in (kind for kind in reversed(kinds) if kind != "none"):
+        save_weights(args, run, task, next(row for row in rows if row["attention"] == kind))
+        model, read, _ = load_looking(folder_of(run, kind, args.seed) / "best.pth")
+        words = f' --text "{SHOWN}" --checkpoint {run.folder / file_of(kind)}.pth'
+    if words:
+        run.save_figure(map_figure(look_at(model, read, [SHOWN], 100)[0]), f"{name}_map")
     shown = {
         f"exact, {kind}, {k} numbers (%)": row["exact_percent"][k][0]
         for kind, row in metrics["kinds"].items()
         for k in metrics["tokens"]
     }
-    script = "python chapter_07_attention_mechanism/translate.py"
-    run.finish(shown, next_command=f'{script} --text "{SHOWN}"{words}')
+    run.finish(shown, f"python chapter_07_attention_mechanism/translate.py{words}")
 
 
 def file_of(kind: str) -> str:
-    suffix = "" if kind == "additive" else f"_{kind}"
-    return f"translation_numbers{suffix}.pth"
+    """What the files of one network are called: additive is the default."""
+    return "translation_numbers" + ("" if kind == "additive" else f"_{kind}")
 
 
 def save_weights(args: argparse.Namespace, run: Run, task: Task, row: dict[str, Any]) -> None:
     """The first seed's network, with what `evaluate_checkpoint` measures again."""
     kind = row["attention"]
-    if args.publish and kind == "luong":  # shipped are the two that other scripts use
-        return
+    if args.publish and kind != "additive" and len(args.attention) > 1:
+        return  # of a comparison the default network is shipped
     model, _, best = load_looking(folder_of(run, kind, row["seed"]) / "best.pth")
     longest = max(len(task.source.encode(source)) for source, _ in task.data.train)
     run.save_checkpoint(
-        file_of(kind),
+        f"{file_of(kind)}.pth",
         model.state_dict(),
         architecture=best["architecture"],
         dataset=task.data.name,
@@ -283,23 +276,6 @@ def report_sentences(args: argparse.Namespace, run: Run, task: Task, rows: list[
     shown = {f"BLEU, {kind}": row["beam_bleu"][0] for kind, row in metrics["kinds"].items()}
     shown |= {"signature": metrics["signature"]}
     run.finish(shown, f'{script} --text "{task.data.test[0][0]}" --checkpoint {path}')
-
-
-def thread_row(rows: list[dict[str, Any]], seeds: list[int]) -> dict[str, Any]:
-    """A row of the table of translation, by beam search; minutes of processor time, one core."""
-    name = NAMES[rows[0]["attention"]]
-    return translation_row(
-        {"en": f"GRU, attention {name['en']}, beam {BEAMS}",
-         "zh": f"GRU，注意力 {name['zh']}，束宽 {BEAMS}"},
-        chapter=7,
-        parameters=rows[0]["parameters"],
-        bleu=[row["beam_bleu"] for row in rows],
-        chrf=[row["beam_chrf"] for row in rows],
-        signature=rows[0]["signature"],
-        seeds=seeds,
-        minutes=sum(row["minutes"] for row in rows) / len(rows),
-        cores=1,
-    )  # fmt: skip
 
 
 def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:

@@ -47,6 +47,7 @@ def curves_figure(rows: Sequence[dict[str, Any]], name: str) -> Any:
         ax.set(xlabel="epoch", xticks=list(epochs))
         ax.legend(fontsize=8)
     axes[0].set(ylabel="cross-entropy (nats a token)", title=f"{name}, validation loss")
+    axes[0].set_yscale("log")
     axes[1].set(ylabel="tokens right (%)", title=f"{name}, teacher forcing")
     return fig
 

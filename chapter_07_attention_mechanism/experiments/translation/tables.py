@@ -10,6 +10,7 @@ from typing import Any
 from chapter_07_attention_mechanism.alignment import argmax_path, entropy
 from chapter_07_attention_mechanism.experiments.translation.looks import Looks
 from utils.results import mean_std, named_mean_std, table
+from utils.threads import translation_row
 
 Rows = list[dict[str, Any]]
 NAMES = {
@@ -27,6 +28,7 @@ def numbers_metrics(rows: Rows, trained: int) -> dict[str, Any]:
         mine = [row for row in rows if row["attention"] == kind]
         exact = {k: mean_std(row["exact_percent"][k] for row in mine) for k in exact_of(mine)}
         kinds[kind] = {"exact_percent": exact, "parameters": mine[0]["parameters"]}
+        kinds[kind]["seeds"] = len(mine)
         for name in ("minutes", "seconds"):
             kinds[kind] |= named_mean_std([row[name] for row in mine], name)
         for name in mine[0]["crossings"]:
@@ -39,6 +41,11 @@ def numbers_metrics(rows: Rows, trained: int) -> dict[str, Any]:
         "tokens": first["tokens"],
         "lookup_percent": 0.0,
     }
+
+
+def cell(row: dict[str, Any], value: tuple[float, float]) -> Any:
+    """(mean, deviation); of one seed the number."""
+    return value if row["seeds"] > 1 else value[0]
 
 
 def exact_of(rows: Rows) -> list[str]:
@@ -58,7 +65,7 @@ def numbers_tables(metrics: dict[str, Any]) -> dict[str, Any]:
         [
             k if int(k) <= trained else {lang: text.format(k) for lang, text in never.items()},
             tokens,
-            *(row["exact_percent"][k] for row in kinds.values()),
+            *(cell(row, row["exact_percent"][k]) for row in kinds.values()),
         ]
         for k, tokens in metrics["tokens"].items()
     ]
@@ -72,7 +79,7 @@ def numbers_tables(metrics: dict[str, Any]) -> dict[str, Any]:
     none = {"en": "-", "zh": "-"}
     costs = [
         [NAMES[kind], row["parameters"], row["minutes_mean"]]
-        + [row.get(name, none) for name in ("units", "control")]
+        + [cell(row, row[name]) if name in row else none for name in ("units", "control")]
         for kind, row in kinds.items()
     ]
     return {"main": table(columns, rows), "networks": table(titles, costs)}
@@ -103,6 +110,7 @@ def sentences_metrics(rows: Rows) -> dict[str, Any]:
     for kind in dict.fromkeys(row["attention"] for row in rows):
         mine = [row for row in rows if row["attention"] == kind]
         kinds[kind] = {"parameters": mine[0]["parameters"], "examples": mine[0]["examples"]}
+        kinds[kind]["seeds"] = len(mine)
         for name in ("bleu", "chrf", "beam_bleu", "beam_chrf", "minutes"):
             kinds[kind][name] = mean_std(row[name] for row in mine)
     return {"kinds": kinds, "signature": rows[0]["signature"], "beams": rows[0]["beams"]}
@@ -120,7 +128,26 @@ def sentences_tables(metrics: dict[str, Any]) -> dict[str, Any]:
     ]
     keys = ("bleu", "beam_bleu", "beam_chrf")
     rows = [
-        [NAMES[kind], row["parameters"], *(row[key] for key in keys), row["minutes"][0]]
+        [NAMES[kind], row["parameters"], *(cell(row, row[k]) for k in keys), row["minutes"][0]]
         for kind, row in metrics["kinds"].items()
     ]
     return {"main": table(columns, rows)}
+
+
+def thread_row(rows: Rows, seeds: list[int]) -> dict[str, Any]:
+    """A row of the table of translation, by beam search; minutes of processor time, one core."""
+    name, beams = NAMES[rows[0]["attention"]], rows[0]["beams"]
+    return translation_row(
+        {
+            "en": f"GRU, attention {name['en']}, beam {beams}",
+            "zh": f"GRU，注意力 {name['zh']}，束宽 {beams}",
+        },
+        chapter=7,
+        parameters=rows[0]["parameters"],
+        bleu=[row["beam_bleu"] for row in rows],
+        chrf=[row["beam_chrf"] for row in rows],
+        signature=rows[0]["signature"],
+        seeds=seeds,
+        minutes=sum(row["minutes"] for row in rows) / len(rows),
+        cores=1,
+    )
