@@ -9,11 +9,11 @@ diag(p) - p p^T nearly zero: most queries get no gradient. Two measurements:
     a lookup         must be learnt, five ways, each with its best learning rate: the three above,
                      a start that makes up for the missing scale, and normalised q and k
 
-    python chapter_07_attention_mechanism/exp_scaling.py            about 4 minutes on one core
+    python chapter_07_attention_mechanism/exp_scaling.py            2 minutes on one core
     python chapter_07_attention_mechanism/exp_scaling.py --quick    10 seconds: widths 16 and 256
 
-Expected: at width 256 the unscaled attention needs several times as many steps as the scaled one;
-at 4 and 16, or with normalised q and k, the scale matters little or not at all.
+Expected: from width 16 on the unscaled attention needs two to five times as many steps as the
+scaled one, but it gets there; at width 4, or with normalised q and k, the scale does not matter.
 Papers: Vaswani et al. 2017; Henry et al. 2020 (normalised).
 """
 
