@@ -10,7 +10,8 @@ gradient is worth behind it. The gradient that comes in is the same everywhere: 
     query       length of dQ = s dA K, what reaches the query
 
 A mean hides what happens here: a few rows with two scores close together get nearly all. So the
-median over rows stands beside it, and the share of rows that get next to nothing.
+median over rows stands beside it, the share of all gradient that the luckiest tenth of the queries
+gets, and the share of rows that get next to nothing.
 """
 
 from __future__ import annotations
@@ -49,8 +50,15 @@ def measure_one(width: int, exponent: float, seed: int) -> dict[str, float]:
         "softmax_median": float(np.median(behind_softmax)),
         "query_mean": float(at_query.mean()),
         "query_median": float(np.median(at_query)),
+        "top_tenth_percent": float(100 * top_tenth(at_query)),
         "little_percent": float(100 * (behind_softmax < LITTLE).mean()),
     }
+
+
+def top_tenth(lengths: np.ndarray) -> float:
+    """The share of the sum that the longest tenth has: 0.1 if all are alike."""
+    ordered = np.sort(lengths, axis=None)
+    return float(ordered[-(len(ordered) // 10) :].sum() / ordered.sum())
 
 
 def measure(widths: Sequence[int], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def random_table(random: dict[str, Any]) -> dict[str, Any]:
     columns = [
         ("Scale", "缩放", "s"),
         ("d", "d", "d"),
-        ("Variance of the scores", "分数的方差", ".3g"),
+        ("Variance of the scores", "分数的方差", ".4g"),
         ("Entropy / ln S", "熵 / ln S", ".2f"),
         ("Largest weight", "最大权重", ".2f"),
         ("Gradient at the query, mean", "查询处的梯度：均值", ".3f"),
