@@ -577,3 +577,23 @@ def the_heads_look_at_words_and_their_paths_cross(m: Metrics) -> None:
     rows = m["heads"]
     assert min(row["entropy"] for row in rows.values()) < 0.5  # all alike: ln 11 = 2.4
     assert rows["mean"]["crossings"] >= 2
+
+
+@shows(7, "train_sort.py", "sort_pointer")
+def the_mask_lets_it_sort_longer_lists_than_it_saw(m: Metrics) -> None:
+    rows, marks = m["rows"], m["baselines"]
+    exact = {
+        name: {size: mean(row["exact_percent"]) for size, row in found.items()}
+        for name, found in rows.items()
+    }
+    assert exact["masked"]["10"] > 50 > 10 > marks["guess"]["10"]["exact_percent"]
+    assert exact["masked"]["20"] > exact["free"]["20"] + 15
+    assert mean(rows["free"]["5"]["place_percent"]) > marks["chance"]["5"]["place_percent"] + 20
+
+
+@shows(7, "exp_visual_attention.py", "visual_attention")
+def the_networks_look_at_places_and_are_not_told_them(m: Metrics) -> None:
+    marks, tests = m["baselines"], {name: mean(row["test"]) for name, row in m["rows"].items()}
+    assert marks["chance"] < 20 < marks["histogram"] < marks["told"] - 50
+    assert min(tests.values()) > marks["histogram"] + 8 and max(tests.values()) < marks["told"]
+    assert m["rows"]["scsa"]["step_ratio"] > 1.1
