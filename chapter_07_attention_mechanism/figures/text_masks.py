@@ -47,7 +47,7 @@ def draw_masks(seed: int = 42) -> Figure:
 
 
 def _draw(ax: Axes, mask: torch.Tensor, title: str) -> None:
-    ax.imshow(mask, cmap="Blues", vmin=-0.15, vmax=1.4)
+    ax.imshow(mask.numpy(), cmap="Blues", vmin=-0.15, vmax=1.4)
     ax.grid(False)
     for t, s in (~mask).nonzero().tolist():
         ax.text(s, t, "−∞", ha="center", va="center", fontsize=7, color="0.35")

@@ -141,3 +141,14 @@ def test_gradients_of_the_learnt_kernel():
         return torch.func.functional_call(model, {"project.weight": weight}, (query, keys, values))
 
     assert torch.autograd.gradcheck(guess, weight)
+
+
+def test_the_example_of_the_page():
+    places = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
+    values = torch.tensor([[1.0], [2.0], [5.0]], dtype=torch.float64)
+    query = torch.ones(1, 1, dtype=torch.float64)
+    weights = distance_attention(query, places, torch.eye(3, dtype=torch.float64), 1.0)
+    assert_close(weights[0], torch.tensor([0.348, 0.574, 0.078]).double(), rtol=0, atol=5e-4)
+    assert nadaraya_watson(query, places, values, 1.0).item() == pytest.approx(1.885, abs=5e-4)
+    assert distance_attention(query, places, values, 1e4).item() == pytest.approx(2.667, abs=5e-4)
+    assert distance_attention(query, places, values, 1e-2).item() == 2.0

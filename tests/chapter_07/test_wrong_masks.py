@@ -44,6 +44,7 @@ from chapter_07_attention_mechanism.experiments.wrong_masks.variants import (
     VARIANTS,
     right,
 )
+from chapter_07_attention_mechanism.figures import text_masks
 from chapter_07_attention_mechanism.figures.masks import masks_figure
 from utils.seed import generator
 
@@ -232,3 +233,22 @@ def test_minus_1e9_is_no_number_of_half_precision():
     hidden = torch.tensor([[-1e9, -1e9, -1e9]])
     assert_close(hidden.softmax(-1), torch.full((1, 3), 1 / 3))  # an empty row looks at padding
     assert (torch.tensor([-1e9, 3.0]).softmax(0) == torch.tensor([0.0, 1.0])).all()
+
+
+def test_the_example_of_the_page():
+    """Scores (0, 1, 3) and values of 1: the mask behind the softmax lets the future's score out."""
+    mask, value = torch.tensor([[[True, True, False]]]), torch.ones(1, 3, 1)
+    found = {}
+    for future, how in [(3.0, "before"), (3.0, "after"), (0.0, "after")]:
+        key_ = torch.tensor([[[0.0], [1.0], [future]]])  # with a query of 1 these are the scores
+        found[future, how] = attend(torch.ones(1, 1, 1), key_, value, mask, how).item()
+    assert found[3.0, "before"] == pytest.approx(1, abs=1e-6)
+    assert found[3.0, "after"] == pytest.approx(0.156, abs=5e-4)
+    assert found[0.0, "after"] == pytest.approx(0.788, abs=5e-4)
+
+
+def test_the_drawing_shows_what_the_masks_allow():
+    tables_ = list(text_masks.masks().values())
+    padding, causal, both, prefix, blocks = (table.int().sum().item() for table in tables_)
+    assert (padding, causal, both, prefix, blocks) == (24, 21, 18, 24, 6 + 3 + 1)
+    assert len(text_masks.draw_masks().axes) == 5
