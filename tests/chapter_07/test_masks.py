@@ -130,7 +130,9 @@ def test_the_plain_softmax_is_nan_there():
     hidden = ~padding_mask(torch.tensor([3, 0]), 3)[:, 0]  # True = hidden, in this layer
     out, _ = layer(x, x, x, key_padding_mask=hidden, need_weights=True)
     out[0].sum().backward()  # the loss does not touch the empty row
-    assert layer.in_proj_weight.grad.isnan().any()
+    if layer.in_proj_weight.grad.isfinite().all():
+        pytest.skip("this PyTorch has mended pytorch#41508: say so in masks.py and on page 4")
+    assert out[0].isfinite().all()  # the other line is right, and its gradient is lost all the same
 
 
 def test_a_learned_bias_gets_its_gradient():
