@@ -10,8 +10,8 @@ Convention of this course, and of `F.scaled_dot_product_attention`: **True = may
 
 A row of nothing but -inf is 0 / 0: softmax gives NaN, and so does its gradient, which then reaches
 every weight of the network, although nobody uses that row. `nn.MultiheadAttention` returning its
-weights still does this (pytorch#41508, open since 2020); `masked_softmax` gives zeros, with
-gradient zero: who sees nothing takes nothing with him.
+weights still does this (pytorch#41508, open since 2020); newer `F.scaled_dot_product_attention`
+gives zeros. So does `masked_softmax`, with gradient zero: who sees nothing takes nothing with him.
 
 Every mask broadcasts to (..., T, S). B batch, T queries, S keys. With heads the scores are
 (B, h, T, S): give such a mask its axis of heads with `mask.unsqueeze(1)`.

@@ -69,7 +69,10 @@ def both(given, **chosen):
 def test_equal_to_torch(kind, dtype):
     for sizes, scale in itertools.product(SIZES, [None, 0.3]):
         chosen = options(kind, sizes, dtype) | {"scale": scale}
-        for ours, theirs in zip(*both(vectors(sizes, dtype), **chosen), strict=True):
+        found = both(vectors(sizes, dtype), **chosen)
+        if any(part.isnan().any() for part in found[1]):
+            pytest.skip("this PyTorch gives NaN where a query may see nothing")
+        for ours, theirs in zip(*found, strict=True):
             torch.testing.assert_close(ours, theirs, **CLOSE[dtype])
 
 
@@ -88,6 +91,7 @@ def test_the_signature_is_torchs():
     }  # fmt: skip
 
 
+@pytest.mark.skipif("enable_gqa" not in F.scaled_dot_product_attention.__doc__, reason="too old")
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_grouped_heads_are_torchs(groups):
     query, *_, above = vectors((4, 5, 8, 7), lead=(2, 6))
