@@ -64,5 +64,5 @@ def draw_control(ax: Any, control: dict[str, Any]) -> None:
         ax.errorbar(control["lengths"], means, yerr=spread, label=label, **look)
     ax.set(xlabel="numbers in the line", ylabel="lines right (%)", ylim=(-4, 104))
     ax.set_xticks(control["lengths"])
-    ax.set_title("Trained alike: with weights, and without")
+    ax.set_title("Control: weights frozen")
     ax.legend(fontsize=8)

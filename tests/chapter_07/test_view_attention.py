@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from chapter_07_attention_mechanism import view_attention
+from chapter_07_attention_mechanism.alignment import argmax_path, coverage, crossings, entropy
 from chapter_07_attention_mechanism.experiments.translation.looks import Looks
 from utils.file_io_util import read_json
 
@@ -42,6 +43,14 @@ def test_what_is_said_of_a_map():
     both = torch.cat([weights, torch.full_like(weights, 1 / 3)])
     rows = view_attention.measure(Looks(list("abc"), list("xyz."), both))
     assert rows[1]["entropy"] == pytest.approx(1.0986, abs=1e-4) and rows[2]["head"] == "mean"
+
+
+def test_the_example_of_page_7():
+    """ein and undzwanzig over twenty, -, one."""
+    weights = torch.tensor([[0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
+    assert argmax_path(weights).tolist() == [2, 0] and crossings(argmax_path(weights)) == 1
+    assert entropy(weights).tolist() == pytest.approx([0.64, 0.80], abs=0.005)
+    assert coverage(weights).tolist() == pytest.approx([0.8, 0.3, 0.9])
 
 
 def test_mistakes_are_one_sentence(tmp_path, capsys, number_checkpoint):
