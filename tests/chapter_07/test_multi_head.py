@@ -193,7 +193,8 @@ def test_a_query_that_sees_nothing_gets_zeros_and_finite_gradients(way):
             assert torch.equal(values[1][0, 1], torch.zeros(S, dtype=torch.float64))
         found = results(ours, given, **options, need_weights=need_weights)
         assert all(value.isfinite().all() for value in found)
-    assert any(value.isnan().any() for value in results(theirs, given, **options))
+    if all(value.isfinite().all() for value in results(theirs, given, **options)):
+        pytest.skip("this PyTorch has mended pytorch#41508: say so in multi_head.py and on page 5")
 
 
 def empty_row(way: str) -> dict[str, Tensor]:
