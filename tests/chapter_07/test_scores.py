@@ -93,3 +93,24 @@ def test_wrong_shapes_are_named():
         GeneralScore(Q, K)(query[:1], keys)
     with pytest.raises(ValueError, match=r"\(B, S, K\)"):
         AdditiveScore(Q, K, A)(query, keys[0])
+
+
+def test_the_page_worked_by_hand():
+    """q = (1, 2), three keys: scores, weights and contexts as printed on the page."""
+    query, keys = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0, 0], [0, 1], [1, 1]]])
+    additive = AdditiveScore(2, 2, 2)
+    with torch.no_grad():
+        additive.query.weight.copy_(torch.eye(2))
+        additive.key.weight.copy_(torch.eye(2))
+        additive.key.bias.zero_()
+        additive.value.weight.fill_(1)
+    expected = {
+        DotScore(): ([1, 2, 3], [0.090, 0.245, 0.665], [0.755, 0.910]),
+        additive: ([1.928, 1.757, 1.959], [0.348, 0.293, 0.359], [0.707, 0.652]),
+    }
+    for score, (fits, shares, context) in expected.items():
+        scores = score(query, keys)
+        weights = scores.softmax(-1)
+        for value, printed in ((scores, fits), (weights, shares), (weights @ keys, context)):
+            torch.testing.assert_close(value[0, 0], torch.tensor(printed), rtol=0, atol=6e-4,
+                                       check_dtype=False)  # fmt: skip
