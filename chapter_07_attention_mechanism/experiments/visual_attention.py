@@ -37,6 +37,7 @@ KINDS = {  # name -> (English, Chinese)
     "se": ("SE", "SE"),
     "cbam": ("CBAM", "CBAM"),
     "scsa": ("SCSA", "SCSA"),
+    "longer": ("no attention, twice the epochs", "无注意力，轮数加倍"),  # about SCSA's time
 }
 LOOKED = 200  # test pictures on which the maps are judged
 SHOWN = 4  # test pictures whose maps are drawn: the first ones
@@ -52,16 +53,16 @@ class Setting:
     lr: float = 0.03
     widths: tuple[int, int, int] = (8, 16, 32)
 
-    @property
-    def recipe(self) -> Recipe:
-        return Recipe(self.epochs, self.batch, self.lr, "muon", augment="flip")
+    def recipe(self, name: str) -> Recipe:
+        epochs = self.epochs * (2 if name == "longer" else 1)
+        return Recipe(epochs, self.batch, self.lr, "muon", augment="flip")
 
 
 def make_network(name: str, seed: int, setting: Setting) -> CifarResNet:
     """Eight layers in three blocks, then the attention: the other weights are those of the seed."""
     torch.manual_seed(seed)
     network = CifarResNet(1, num_classes=10, widths=setting.widths, shortcut="B")
-    return put_attention(network, name)
+    return put_attention(network, "none" if name == "longer" else name)
 
 
 def train_one(
@@ -71,7 +72,9 @@ def train_one(
     network = make_network(name, seed, setting)
     pictures = standardize(to_pixels(task.test[0][:LOOKED]), task)
     before, began = maps_of(network, pictures), time.process_time()
-    history = train(network, task, setting.recipe, seed, label=f"{name}, seed {seed}", **where)
+    history = train(
+        network, task, setting.recipe(name), seed, label=f"{name}, seed {seed}", **where
+    )
     row = {
         "val": [100 * epoch["val_accuracy"] for epoch in history.epochs],
         "train": 100 * history.epochs[-1]["train_accuracy"],

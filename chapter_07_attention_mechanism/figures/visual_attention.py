@@ -25,17 +25,21 @@ def results_figure(metrics: dict[str, Any]) -> Any:
         axes[1].plot([index] * len(row["tests"]), row["tests"], ms=6, alpha=0.7, **dots)
         mean = row["test"][0]
         axes[1].plot([index - 0.25, index + 0.25], [mean, mean], color="0.15", lw=1.6)
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     axes[0].set(xlabel="epoch", ylabel="accuracy (%)", title="validation, mean of the seeds")
     axes[0].legend(fontsize=8)
-    axes[1].set_xticks(range(len(metrics["rows"])), [KINDS[n][0] for n in metrics["rows"]])
-    axes[1].set(title="test: a mark a seed, a line the mean", xlim=(-0.6, 4.9), ylim=(0, 107))
+    titles = [KINDS[name][0].replace(" ", "\n", 1).replace(", ", ",\n") for name in metrics["rows"]]
+    axes[1].set_xticks(range(len(titles)), titles, fontsize=8)
+    axes[1].set(
+        title="test: a mark a seed, a line the mean", xlim=(-0.6, len(titles) + 0.6), ylim=(0, 107)
+    )
     for key, label in (
         ("told", "told the place"),
         ("histogram", "no places"),
         ("chance", "chance"),
     ):
         axes[1].axhline(marks[key], color="0.35", linestyle=":", lw=1)
-        axes[1].text(4.85, marks[key] + 1, label, ha="right", va="bottom", fontsize=8)
+        axes[1].text(len(titles) + 0.55, marks[key] + 1, label, ha="right", va="bottom", fontsize=8)
     return fig
 
 
@@ -52,7 +56,9 @@ def places_figure(shown: dict[str, Any]) -> Any:
     for column in range(count):
         axes[0][column].imshow(pictures[column])
         for line, (_, maps) in enumerate(rows, start=1):
-            axes[line][column].imshow(maps[column], cmap="Greys_r")
+            flat = np.ptp(maps[column]) < 0.02 * np.max(maps[column])  # no grey made of rounding
+            limits = {"vmin": 0, "vmax": np.max(maps[column])} if flat else {}
+            axes[line][column].imshow(maps[column], cmap="Greys_r", **limits)
         for line in range(len(rows) + 1):
             frame(axes[line][column], boxes[column])
     for line, (label, _) in enumerate([("test pictures", None), *rows]):

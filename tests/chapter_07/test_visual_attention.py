@@ -297,6 +297,16 @@ def test_networks_of_a_seed_share_all_other_weights():
         assert len(state) > len(plain)
 
 
+def test_the_control_of_equal_time_is_the_plain_network_trained_twice_as_long():
+    setting = experiment.Setting(epochs=3)
+    assert setting.recipe("longer").epochs == 6 and setting.recipe("scsa").epochs == 3
+    longer, plain = (
+        experiment.make_network(n, 3, setting).state_dict() for n in ("longer", "none")
+    )
+    assert list(longer) == list(plain)
+    assert all(torch.equal(longer[key], value) for key, value in plain.items())
+
+
 def test_the_centre_prior_is_largest_in_the_middle():
     prior = experiment.centre_prior(8)
     assert prior.argmax() in (27, 28, 35, 36) and prior.argmin() in (0, 7, 56, 63)
@@ -330,7 +340,7 @@ def test_differences_are_taken_seed_by_seed_and_shown_beside_the_controls():
     assert main[-1][2] == 10.0 and len(tables["places"]["rows"]) == 5
     assert len(results_figure(metrics).axes) == 2
     shown = script.shown_maps(results, np.zeros((9, 32, 32, 3), np.uint8), boxes)
-    assert len(places_figure(shown).axes) == 4 * experiment.SHOWN
+    assert len(places_figure(shown).axes) == 5 * experiment.SHOWN
 
 
 def test_a_stopped_run_goes_on_with_the_rows_that_are_left(tmp_path, monkeypatch, capsys):
