@@ -267,9 +267,9 @@ for name, rule in rules.items():
 
 # %% [markdown]
 # Behind the softmax no weight points to the future, and still it leaks: the future has a share in the sum that all weights were divided by. The training loss
-# does not warn, it gets better. Page 4 measures what six wrong masks are worth to a language model.
+# does not warn, it gets better. Page 4 measures what eight wrong masks do to a small language model.
 #
-# 掩码放在 softmax 之后，没有一个权重指向未来，却仍然泄漏：所有权重都除以一个和，而未来在其中有一份。训练损失不会示警，反而更好看。第 4 页测量六种错误的掩码对语言模型“值”多少。
+# 掩码放在 softmax 之后，没有一个权重指向未来，却仍然泄漏：所有权重都除以一个和，而未来在其中有一份。训练损失不会示警，反而更好看。第 4 页测量八种错误的掩码会把一个小语言模型变成什么样。
 #
 # ## 7. Many heads / 多头
 #
