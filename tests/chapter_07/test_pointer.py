@@ -212,6 +212,13 @@ def test_numbers_are_sorted_with_a_checkpoint(tiny_run, tmp_path, capsys):
     assert said.count("weights") == 3 and "sorted: 0." in said
 
 
+def test_the_shipped_weights_sort_the_pages_example(tmp_path, capsys):
+    words = ["--numbers", "0.42", "0.17", "0.9", "0.55", "--output_dir", str(tmp_path)]
+    assert script.main(words) == 0
+    said = capsys.readouterr().out
+    assert "sorted: 0.17 0.42 0.55 0.9" in said and "right: True" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
