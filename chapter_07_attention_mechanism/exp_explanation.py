@@ -24,7 +24,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from chapter_07_attention_mechanism.experiments.explanation import collect, measure, tables
+from chapter_07_attention_mechanism.experiments.explanation import measure
+from chapter_07_attention_mechanism.experiments.explanation_tables import collect, tables
 from chapter_07_attention_mechanism.experiments.number_lines import (
     Lines,
     load_number_translator,

@@ -10,6 +10,7 @@ Read in this order:
     number_lines.py trained translators of number lists, and lines to ask them about
     heads.py        heads removed one by one, and what each looks at
     explanation.py  other weights, words deleted, what a state contains
+    explanation_tables.py   its means over networks, and tables
     small.py        small translators trained on the spot; with frozen uniform weights: the control
     sorting.py      lists for a pointer network, one training, how it is judged
     small_shapes.py pictures in which looking at the right place is nearly the whole task

@@ -9,6 +9,7 @@ from scipy.spatial import distance
 from chapter_07_attention_mechanism import exp_explanation
 from chapter_07_attention_mechanism.experiments import explanation as ex
 from chapter_07_attention_mechanism.experiments import small
+from chapter_07_attention_mechanism.experiments.explanation_tables import collect, tables
 from chapter_07_attention_mechanism.experiments.number_lines import Lines
 from chapter_07_attention_mechanism.seq2seq_attention import Seq2SeqAttention
 from utils.seed import generator
@@ -181,13 +182,13 @@ def test_one_network_measured(measured):
 
 def test_means_and_tables(measured):
     control = {"additive": [(99, 1)], "uniform": [(5, 2)], "lengths": [1], "seeds": 3}
-    metrics = ex.collect(list(measured))
+    metrics = collect(list(measured))
     assert metrics["changes"]["looked"]["change"][1] > 0 and len(metrics["state_change"]) == 7
-    tables = ex.tables(measured[:1], list(measured), control)
-    assert [len(tables[name]["rows"]) for name in ("main", "map", "control")] == [8, 10, 1]
-    _, one, _, both, _ = tables["main"]["rows"][0]
+    made = tables(measured[:1], list(measured), control)
+    assert [len(made[name]["rows"]) for name in ("main", "map", "control")] == [8, 10, 1]
+    _, one, _, both, _ = made["main"]["rows"][0]
     assert one == pytest.approx(measured[0]["permuted"]) and len(both) == 2
-    alone = ex.tables(measured[:1], [], None)
+    alone = tables(measured[:1], [], None)
     assert "control" not in alone and len(alone["main"]["rows"][0]) == 3
 
 
