@@ -82,8 +82,8 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     jobs = [(s, m) for s in range(args.seed, args.seed + args.seeds) for m in (True, False)]
     for seed, masked in cli.progress(jobs, "sorting"):
         work = partial(train_one, masked, seed, setting, run)
-        facts = {"dataset": "uniform lists", "seed": seed, "trained_masked": masked}
-        results.append(run.once(work, **facts))
+        line = run.once(work, dataset="uniform lists", seed=seed, trained_masked=masked)
+        results.append(line)
     report(args, run, setting, results)
 
 

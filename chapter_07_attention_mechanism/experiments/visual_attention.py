@@ -29,6 +29,7 @@ from chapter_05_resnet_modern_cnn.src.architectures.residual_block import Residu
 from chapter_05_resnet_modern_cnn.src.architectures.resnet import CifarResNet
 from chapter_07_attention_mechanism.experiments.small_shapes import SIZE
 from chapter_07_attention_mechanism.visual_attention import SpatialSelfAttention, put_attention
+from utils.model_summary import parameter_count
 from utils.modes import evaluating
 from utils.results import mean_std, over_seeds, table
 
@@ -80,7 +81,7 @@ def train_one(
         "train": 100 * history.epochs[-1]["train_accuracy"],
         "test": 100 * accuracy(network, task, "test", **where),
         "cpu_seconds": time.process_time() - began,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameter_count(network),
     }
     after = maps_of(network.to("cpu"), pictures)
     row["auc"] = {"trained": aucs(after, boxes), "untrained": aucs(before, boxes)}
