@@ -60,11 +60,11 @@ MEASURED: dict[str, Any] = {"kernel_regression": kernel, "attention_cost": cost}
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
-    for name, draw in DRAWINGS.items():
-        run.save_figure(draw(args.seed), name, svg=True)
     for name, module in MEASURED.items():
         metrics = module.collect(module.measure(args.seed))
         run.save_result(name, metrics, module.tables(metrics), [args.seed])
+    for name, draw in DRAWINGS.items():
+        run.save_figure(draw(args.seed), name, svg=True)
     run.finish(next_command="python chapter_07_attention_mechanism/train_translation.py")
 
 

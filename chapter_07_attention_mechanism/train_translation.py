@@ -211,13 +211,13 @@ def report_numbers(args: argparse.Namespace, run: Run, task: Task, rows: list[di
     metrics, kinds = numbers_metrics(rows, args.most), args.attention
     name = "translation_numbers" if "additive" in kinds else file_of(kinds[0])
     run.save_result(name, metrics, numbers_tables(metrics), sorted({row["seed"] for row in rows}))
-    run.save_figure(lengths_figure(metrics), name)
-    run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     words = ""
     for kind in (kind for kind in reversed(kinds) if kind != "none"):
         save_weights(args, run, task, next(row for row in rows if row["attention"] == kind))
         model, read, _ = load_looking(folder_of(run, kind, args.seed) / "best.pth")
         words = f' --text "{SHOWN}" --checkpoint {run.folder / file_of(kind)}.pth'
+    run.save_figure(lengths_figure(metrics), name)
+    run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     if words:
         run.save_figure(map_figure(look_at(model, read, [SHOWN], 100)[0]), f"{name}_map")
     shown = {
@@ -266,11 +266,11 @@ def report_sentences(args: argparse.Namespace, run: Run, task: Task, rows: list[
     seeds = sorted({row["seed"] for row in rows})
     name = f"translation_multi30k_{'_'.join(args.attention)}"
     run.save_result(name, metrics, sentences_tables(metrics), seeds)
-    run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     for kind in args.attention:
         mine = [row for row in rows if row["attention"] == kind]
         if not args.quick and task.data.notes["languages"] == "en-de":
             save_row(run, f"gru_{kind}", thread_row(mine, seeds))
+    run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     path = folder_of(run, args.attention[-1], args.seed) / "best.pth"
     script = "python chapter_07_attention_mechanism/translate.py"
     shown = {f"BLEU, {kind}": row["beam_bleu"][0] for kind, row in metrics["kinds"].items()}
