@@ -14,7 +14,7 @@ def exact(values) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def near(result: torch.Tensor, values) -> None:
+def assert_near(result: torch.Tensor, values) -> None:
     """The numbers as the texts round them."""
     torch.testing.assert_close(result, exact(values), rtol=0, atol=5.1e-5)
 
@@ -24,7 +24,7 @@ def test_the_example_of_additive_score():
     scores = solutions.additive_score(
         exact([[[1]]]), exact([[[0], [1], [-1]]]), one, one, exact([2])
     )
-    near(scores, [[[1.5232, 1.9281, 0]]])
+    assert_near(scores, [[[1.5232, 1.9281, 0]]])
 
 
 def test_the_example_of_in_heads():
@@ -42,16 +42,16 @@ def test_the_example_of_in_heads():
 def test_the_examples_of_sharpen():
     weights = exact([0.5, 0.25, 0.25, 0])
     sharp, entropy = solutions.sharpen(weights, 0.5)
-    near(sharp, [0.6667, 0.1667, 0.1667, 0])
-    near(entropy, 0.8676)
+    assert_near(sharp, [0.6667, 0.1667, 0.1667, 0])
+    assert_near(entropy, 0.8676)
     sharp, entropy = solutions.sharpen(weights, 1)
-    near(sharp, [0.5, 0.25, 0.25, 0])
-    near(entropy, 1.0397)
+    assert_near(sharp, [0.5, 0.25, 0.25, 0])
+    assert_near(entropy, 1.0397)
     even = exact([1 / 8] * 8)
     for temperature in (0.01, 1, 100):
         sharp, entropy = solutions.sharpen(even, temperature)
-        near(sharp, even.tolist())
-        near(entropy, 2.0794)
+        assert_near(sharp, even.tolist())
+        assert_near(entropy, 2.0794)
 
 
 def test_the_example_of_luong_step():
@@ -62,14 +62,14 @@ def test_the_example_of_luong_step():
         exact([[1]]),
         exact([[1, 0]]),
     )
-    near(weights, [[0.25, 0.75, 0]])
-    near(attentional, [[0.6772]])
+    assert_near(weights, [[0.25, 0.75, 0]])
+    assert_near(attentional, [[0.6772]])
     assert round(0.75 * math.log(3), 4) == 0.8240
 
 
 def test_the_example_of_masked_weights():
     weights = solutions.masked_weights(torch.zeros(1, 3, 3).double(), torch.tensor([2]))
-    near(weights, [[[0, 0, 0], [0, 1, 0], [0, 0.5, 0.5]]])
+    assert_near(weights, [[[0, 0, 0], [0, 1, 0], [0, 0.5, 0.5]]])
 
 
 def test_masked_weights_are_those_of_the_lesson():
@@ -86,7 +86,7 @@ def test_the_example_of_pointer_step():
     log_p, pick, seen, after = solutions.pointer_step(
         exact([[1]]), exact([[[3], [1], [2]]]), chosen
     )
-    near(log_p, [[-math.inf, -1.3133, -0.3133]])
+    assert_near(log_p, [[-math.inf, -1.3133, -0.3133]])
     assert pick.tolist() == [2] and seen.tolist() == [[2]]
     assert after.tolist() == [[True, False, True]]
 
@@ -95,9 +95,9 @@ def test_the_example_of_squeeze_excite():
     one, none = exact([[1]]), exact([0])
     x = exact([[[[0, math.log(3)]]]])
     y, weights = solutions.squeeze_excite(x, exact([1]), one, none, one, none)
-    near(weights, [[[0.25, 0.75]]])
-    near(y, [[[[0, 0.7636]]]])
-    near(y[0, 0, 0, 1] / math.log(3), 0.6951)
+    assert_near(weights, [[[0.25, 0.75]]])
+    assert_near(y, [[[[0, 0.7636]]]])
+    assert_near(y[0, 0, 0, 1] / math.log(3), 0.6951)
 
 
 def test_with_a_query_of_zero_it_is_the_block_of_chapter_5():
@@ -119,8 +119,8 @@ def test_the_example_of_scores_gradient():
     d_scores, d_value = solutions.scores_gradient(
         exact([[[0.2, 0.3, 0.5]]]), exact([[[1], [0], [0]]]), exact([[[1]]])
     )
-    near(d_scores, [[[0.16, -0.06, -0.1]]])
-    near(d_value, [[[0.2], [0.3], [0.5]]])
+    assert_near(d_scores, [[[0.16, -0.06, -0.1]]])
+    assert_near(d_value, [[[0.2], [0.3], [0.5]]])
 
 
 def test_scores_gradient_is_autograds_and_its_number_comes_from_the_output():
