@@ -122,7 +122,7 @@ class MultiheadAttention(nn.Module):
         batched = query.dim() == 3
         query, key, value = self._batch_first(query, key, value)
         mask = self._mask(query, key, key_padding_mask, attn_mask, is_causal)
-        q, k, v = self._projected(query, key, value)  # (B, T, D), (B, S, D), (B, S, D)
+        q, k, v = self.projected(query, key, value)  # (B, T, D), (B, S, D), (B, S, D)
         k, v, mask = self._with_extra_keys(k, v, mask)
         q, k, v = (split_heads(x, self.num_heads) for x in (q, k, v))  # (B, h, T or S, d)
         weights = attention_weights(q, k, mask)  # (B, h, T, S): page 3's, with an axis of heads
@@ -153,7 +153,7 @@ class MultiheadAttention(nn.Module):
             raise ValueError(f"batch and steps of {_shapes(*inputs)} do not fit together")
         return [query, key, value]
 
-    def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+    def projected(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         """Q W^Q, K W^K, V W^V for all heads; `F.linear` is chapter 2's Linear in its fast form."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
         if query is key is value and weight is not None:

@@ -66,11 +66,11 @@ BEAMS = 5
 DEFAULTS: dict[str, dict[str, Any]] = {
     "numbers": {
         "embed": 64, "hidden": 128, "dropout": 0.0, "smoothing": 0.0, "batch_size": 64,
-        "lr": 5e-3, "epochs": 2, "seeds": 1,
+        "lr": 5e-3, "epochs": 3, "seeds": 1,
     },
     "multi30k": {
         "embed": 256, "hidden": 256, "dropout": 0.3, "smoothing": 0.1, "batch_size": 64,
-        "lr": 2e-3, "epochs": 10, "seeds": 1,
+        "lr": 2e-3, "epochs": 12, "seeds": 1,
     },
 }  # fmt: skip
 QUICK = {

@@ -1,0 +1,1 @@
+"""What stands behind the scripts: tasks, measurements and tables."""
