@@ -1,0 +1,59 @@
+"""The figures of train.py: right lines by length, and the curves of the validation part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chapter_08_transformer_vanilla.experiments.tables import EARLIER, KINDS, OURS, earlier_rows
+from utils import plotting
+
+
+def lengths_figure(metrics: dict[str, Any], task: str) -> Any:
+    """Lines right by their length, a curve a network; number lists beside chapters 6 and 7."""
+    curves = [(KINDS[kind]["en"], row) for kind, row in metrics["kinds"].items()]
+    if task == "numbers":
+        if len(curves) == 1:
+            curves = [(OURS["en"], curves[0][1])]
+        earlier = earlier_rows()
+        curves = [(name["en"], earlier[kind]) for kind, name in EARLIER.items()] + curves
+    fig, ax = plotting.subplots(width=6.8, height=3.8)
+    step = 0.06 if task == "numbers" else 0.1
+    for place, (name, row) in enumerate(curves):
+        shown = {int(k): v for k, v in row["exact_percent"].items() if k in metrics["tokens"]}
+        shift = step * (place - (len(curves) - 1) / 2)  # equal values stand side by side
+        means, spreads = np.array(list(shown.values())).T  # (K,) each
+        look = {"linestyle": plotting.DASHES[place], "marker": plotting.MARKERS[place]}
+        ax.errorbar(np.array(list(shown)) + shift, means, spreads, capsize=3, label=name, **look)
+    lengths = [int(k) for k in metrics["tokens"]]
+    if lengths[-1] > metrics["trained"]:
+        ax.axvline(metrics["trained"] + 0.5, linestyle=":", color="0.3")
+        ax.text(metrics["trained"] + 0.55, 103, "never trained", fontsize=8, color="0.3",
+                va="bottom")  # fmt: skip
+    unit = "numbers" if task == "numbers" else "letters"
+    ax.set(xlabel=f"{unit} in the line", ylabel="lines right (%)", ylim=(-3, 103), xticks=lengths)
+    ax.legend(fontsize=8, loc="lower left")
+    return fig
+
+
+def curves_figure(rows: Sequence[dict[str, Any]], name: str) -> Any:
+    """Loss and accuracy of the validation part by epoch: mean over the seeds, a curve a network."""
+    fig, axes = plotting.subplots(1, 2, width=9.0, height=3.2)
+    for ax, key, scale in ((axes[0], "val_loss", 1), (axes[1], "val_accuracy", 100)):
+        for place, kind in enumerate(dict.fromkeys(row["positions"] for row in rows)):
+            curves = [
+                [scale * epoch[key] for epoch in row["curve"]]
+                for row in rows
+                if row["positions"] == kind
+            ]
+            look = {"linestyle": plotting.DASHES[place], "marker": plotting.MARKERS[place]}
+            epochs = range(1, len(curves[0]) + 1)
+            ax.plot(epochs, np.mean(curves, axis=0), label=KINDS[kind]["en"], **look)
+        ax.set(xlabel="epoch")
+        ax.legend(fontsize=8)
+    axes[0].set(ylabel="cross-entropy (nats a token)", title=f"{name}, validation loss")
+    axes[0].set_yscale("log")
+    axes[1].set(ylabel="tokens right (%)", title=f"{name}, teacher forcing")
+    return fig
