@@ -252,6 +252,28 @@ def run_quickly(script: Script, output: Path, python: WarmPython) -> QuickRun:
     return QuickRun(**asdict(done), folder=folder, touched=touched)
 
 
+@pytest.fixture(scope="session")
+def batch() -> Callable[..., tuple[Any, Any]]:
+    """batch(rows=4, seed=1): ids with padding 0, for encoder-decoders; lengths all different.
+
+    source (B, 6), target (B, 7), the targets between <bos> 1 and <eos> 2.
+    """
+    import torch
+
+    def make(rows: int = 4, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        random = torch.Generator().manual_seed(seed)
+        source = torch.randint(3, 11, (rows, 6), generator=random)
+        target = torch.randint(3, 11, (rows, 7), generator=random)
+        target[:, 0] = 1
+        for row in range(rows):
+            source[row, 6 - row :] = 0
+            target[row, 6 - row] = 2
+            target[row, 7 - row :] = 0
+        return source, target
+
+    return make
+
+
 @pytest.fixture
 def browser() -> Iterator[Any]:
     """Headless Chromium, for the pages that chapters write; without it the test skips."""

@@ -9,7 +9,8 @@ Read in this order:
     cost.py         operations, bytes and time of attention, counted
     number_lines.py trained translators of number lists, and lines to ask them about
     heads.py        heads removed one by one, and what each looks at
-    explanation.py  other weights, words deleted, what a state contains
+    interventions.py        other weights, words deleted, what a state contains
+    explanation.py  what they change, and which word matters, at every step of a network
     explanation_tables.py   its means over networks, and tables
     small.py        small translators trained on the spot; with frozen uniform weights: the control
     sorting.py      lists for a pointer network, one training, how it is judged

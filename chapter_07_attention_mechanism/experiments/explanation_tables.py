@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chapter_07_attention_mechanism.experiments.explanation import NEAR
+from chapter_07_attention_mechanism.experiments.interventions import NEAR
 from utils.results import cells, over_seeds, table
 
 ROWS = [

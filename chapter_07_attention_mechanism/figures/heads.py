@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from utils import plotting
 
 ORDERS = {
@@ -23,18 +25,22 @@ def heads_removed_figure(metrics: dict[str, Any]) -> Any:
 
 
 def draw_lengths(ax: Any, metrics: dict[str, Any]) -> None:
+    """A table of numbers on shades: lines would lie on each other near 100 %."""
     rows = [("all heads", metrics["all_heads_by_length"])]
     rows += [
-        (f"without head {n}", row["without_zero_by_length"])
+        (f"without\nhead {n}", row["without_zero_by_length"])
         for n, row in enumerate(metrics["heads"], 1)
     ]
-    for index, (label, pairs) in enumerate(rows):
-        means = [mean for mean, _ in pairs]
-        look = plotting.look(index) | {"marker": plotting.MARKERS[index % 8], "markersize": 5}
-        ax.plot(metrics["lengths"], means, label=label, **look)
-    ax.set(xlabel="numbers in the line", ylabel="lines right (%)", ylim=(-4, 104))
-    ax.set_title("One head removed (1 is the most important)")
-    ax.legend(fontsize=7)
+    means = np.array([[mean for mean, _ in pairs] for _, pairs in rows])  # (1 + h, lengths)
+    ax.imshow(means, cmap="Blues", vmin=0, vmax=125, aspect="auto")
+    for (line, column), mean in np.ndenumerate(means):
+        color = "white" if mean > 75 else "black"
+        ax.text(column, line, f"{mean:.0f}", ha="center", va="center", fontsize=8, color=color)
+    ax.set_xticks(range(means.shape[1]), metrics["lengths"])
+    ax.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=8)
+    ax.grid(False)
+    ax.set(xlabel="numbers in the line")
+    ax.set_title("Lines right (%), one head removed")
 
 
 def draw_pruning(ax: Any, metrics: dict[str, Any]) -> None:
@@ -42,7 +48,7 @@ def draw_pruning(ax: Any, metrics: dict[str, Any]) -> None:
     for index, (name, label) in enumerate(ORDERS.items()):
         pairs = metrics["pruning"]["zero"][name]
         draw_band(ax, sizes, pairs, label, index)
-    draw_band(ax, sizes, metrics["pruning"]["mean"]["random"], "random, by their means", 3)
+    draw_band(ax, sizes, metrics["pruning"]["mean"]["least"], "the least first, by their means", 3)
     ax.set(xlabel="heads removed", ylabel="lines right (%)", ylim=(-4, 148), xticks=list(sizes))
     ax.set_yticks(range(0, 101, 20))
     ax.set_title("Heads removed one after the other")
@@ -76,4 +82,4 @@ def draw_looks(ax: Any, metrics: dict[str, Any]) -> None:
     ax.set(xlabel="head, by importance", ylabel="weight (%)", ylim=(0, 134), xticks=list(places))
     ax.set_yticks(range(0, 101, 20))
     ax.set_title("What a head looks at, and its entropy")
-    ax.legend(fontsize=7, loc="upper center", ncols=3)
+    ax.legend(fontsize=7, loc="upper center", ncols=3, handlelength=1.5, columnspacing=1.2)

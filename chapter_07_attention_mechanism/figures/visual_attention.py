@@ -25,7 +25,7 @@ def results_figure(metrics: dict[str, Any]) -> Any:
         axes[1].plot([index] * len(row["tests"]), row["tests"], ms=6, alpha=0.7, **dots)
         mean = row["test"][0]
         axes[1].plot([index - 0.25, index + 0.25], [mean, mean], color="0.15", lw=1.6)
-    axes[0].xaxis.get_major_locator().set_params(integer=True)
+    axes[0].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes[0].set(xlabel="epoch", ylabel="accuracy (%)", title="validation, mean of the seeds")
     axes[0].legend(fontsize=8)
     titles = [KINDS[name][0].replace(" ", "\n", 1).replace(", ", ",\n") for name in metrics["rows"]]

@@ -22,19 +22,6 @@ def network(**options):
     return Seq2Seq(**sizes, **options).double().eval()
 
 
-def batch(rows=4, seed=1):
-    """Ids with padding: source (B, 6), target (B, 7) with <bos>, <eos>; lengths all different."""
-    random = torch.Generator().manual_seed(seed)
-    source = torch.randint(3, 11, (rows, 6), generator=random)
-    target = torch.randint(3, 11, (rows, 7), generator=random)
-    target[:, 0] = BOS
-    for row in range(rows):
-        source[row, 6 - row :] = PAD
-        target[row, 6 - row] = EOS
-        target[row, 7 - row :] = PAD
-    return source, target
-
-
 def table(part, ids):
     return F.embedding(ids, part.embedding.weight, padding_idx=PAD)  # no gradient at padding
 
@@ -68,7 +55,7 @@ def c_of(model):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_logits_and_gradients_are_those_of_torchs_gru(options):
+def test_logits_and_gradients_are_those_of_torchs_gru(options, batch):
     model, (source, target) = network(**options), batch()
     logits = model(source, target[:, :-1])
     weights = [model.encoder.embedding.weight, *c_of(model)]
@@ -80,7 +67,7 @@ def test_logits_and_gradients_are_those_of_torchs_gru(options):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_teacher_forcing_in_one_call_is_step_by_step(options):
+def test_teacher_forcing_in_one_call_is_step_by_step(options, batch):
     model, (source, target) = network(**options), batch()
     encoded = model.encoder(source)
     state, steps = model.decoder.first_state(encoded), []
@@ -91,7 +78,7 @@ def test_teacher_forcing_in_one_call_is_step_by_step(options):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_padding_never_changes_a_result(options):
+def test_padding_never_changes_a_result(options, batch):
     """A row alone, without its padding, gives the same logits, loss and written line."""
     model, (source, target) = network(**options), batch()
     logits, written = model(source, target[:, :-1]), model.greedy(source, BOS, EOS, 9)
@@ -112,7 +99,7 @@ def test_padding_never_changes_a_result(options):
     assert 0 <= float(metrics["accuracy"]) <= 1
 
 
-def test_padding_has_no_embedding_and_gets_no_gradient():
+def test_padding_has_no_embedding_and_gets_no_gradient(batch):
     model, (source, target) = network(), batch()
     sequence_loss()(model, (source, target))[0].backward()
     assert not model.encoder.embedding.weight[PAD].any()
@@ -126,7 +113,7 @@ def test_a_joint_vocabulary_has_one_embedding():
     assert counts[0] - counts[1] == 11 * 5
 
 
-def test_greedy_writes_the_likeliest_tokens_of_its_own_line():
+def test_greedy_writes_the_likeliest_tokens_of_its_own_line(batch):
     """What it wrote, given back as truth, is the likeliest token at every step."""
     model, (source, _) = network(), batch()
     written = model.greedy(source, BOS, EOS, 8)
@@ -136,7 +123,7 @@ def test_greedy_writes_the_likeliest_tokens_of_its_own_line():
     assert torch.equal(likeliest[real], written[real]) and written.shape[1] <= 8
 
 
-def test_greedy_stops_at_the_limit_and_once_all_have_ended():
+def test_greedy_stops_at_the_limit_and_once_all_have_ended(batch):
     model, (source, _) = network(), batch()
     assert model.greedy(source, BOS, EOS, 3).shape[1] <= 3
     with torch.no_grad():
@@ -152,7 +139,7 @@ class MeanContext(Decoder):
         return torch.einsum("bs,bsc->bc", share.to(state.dtype), encoded.states)
 
 
-def test_a_step_takes_its_context_from_one_place():
+def test_a_step_takes_its_context_from_one_place(batch):
     model, (source, _) = network(), batch()
     before = model.greedy(source, BOS, EOS, 9)
     decoder = MeanContext(model.decoder.embedding, 7, 7, 0.0).double()
@@ -183,7 +170,7 @@ def test_a_small_network_learns_to_reverse_by_heart():
     assert torch.equal(model.greedy(source, BOS, EOS, 9), target[:, 1:])
 
 
-def test_smoothing_holds_in_training_only():
+def test_smoothing_holds_in_training_only(batch):
     model, pair = network(), batch()
     plain = sequence_loss()(model, pair)[0]
     torch.testing.assert_close(sequence_loss(smoothing=0.2)(model, pair)[0], plain)

@@ -8,6 +8,7 @@ from scipy.spatial import distance
 
 from chapter_07_attention_mechanism import exp_explanation
 from chapter_07_attention_mechanism.experiments import explanation as ex
+from chapter_07_attention_mechanism.experiments import interventions as iv
 from chapter_07_attention_mechanism.experiments import small
 from chapter_07_attention_mechanism.experiments.explanation_tables import collect, tables
 from chapter_07_attention_mechanism.experiments.number_lines import Lines
@@ -21,7 +22,7 @@ TARGET = torch.tensor([[BOS, 10, 11, 4, EOS], [BOS, 3, EOS, 0, 0]])
 
 @torch.no_grad()
 def walked(model):
-    return ex.walk(model, SOURCE, TARGET)
+    return iv.walk(model, SOURCE, TARGET)
 
 
 def network(seed=0, scale=0.8):
@@ -45,10 +46,10 @@ def deaf(model):
 @torch.no_grad()
 def test_with_its_own_weights_every_step_is_what_it_was():
     model = network()
-    steps = ex.walk(model, SOURCE, TARGET)
+    steps = iv.walk(model, SOURCE, TARGET)
     torch.testing.assert_close(steps.p, model(SOURCE, TARGET[:, :-1]).softmax(-1))
-    torch.testing.assert_close(ex.again(model, steps, steps.weights), steps.p)
-    other = ex.again(model, steps, ex.uniform(steps.weights, steps.read))
+    torch.testing.assert_close(iv.again(model, steps, steps.weights), steps.p)
+    other = iv.again(model, steps, iv.uniform(steps.weights, steps.read))
     assert not torch.allclose(other, steps.p, atol=1e-3)
 
 
@@ -56,10 +57,10 @@ def test_permuted_weights_are_the_same_weights():
     weights = torch.rand(2, 3, 5)
     read = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
     weights = weights * read[:, None]
-    other = ex.permuted(weights, read, generator(1))
+    other = iv.permuted(weights, read, generator(1))
     torch.testing.assert_close(other.sort(-1).values, weights.sort(-1).values)
     assert not torch.equal(other, weights) and (other[1, :, 3:] == 0).all()
-    first = {tuple(ex.permuted(weights, read, generator(n))[0, 0].tolist()) for n in range(40)}
+    first = {tuple(iv.permuted(weights, read, generator(n))[0, 0].tolist()) for n in range(40)}
     assert len(first) > 20  # orders differ
 
 
@@ -67,19 +68,19 @@ def test_without_the_largest_the_rest_grows():
     weights = torch.tensor([[[0.6, 0.3, 0.1], [1.0, 0.0, 0.0]]])
     read = torch.ones(1, 3, dtype=torch.bool)
     expected = torch.tensor([[[0, 0.75, 0.25], [1 / 3, 1 / 3, 1 / 3]]])
-    torch.testing.assert_close(ex.without_largest(weights, read), expected)
-    torch.testing.assert_close(ex.uniform(weights, read).sum(-1), torch.ones(1, 2))
+    torch.testing.assert_close(iv.without_largest(weights, read), expected)
+    torch.testing.assert_close(iv.uniform(weights, read).sum(-1), torch.ones(1, 2))
 
 
 def test_distances_are_those_of_scipy():
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(6), size=(2, 4))
-    found = ex.divergence(torch.tensor(p), torch.tensor(q))
+    found = iv.divergence(torch.tensor(p), torch.tensor(q))
     expected = [distance.jensenshannon(a, b, base=2) ** 2 for a, b in zip(p, q, strict=True)]
     np.testing.assert_allclose(found, expected, atol=1e-9)
     one, other = torch.tensor([1.0, 0, 0]), torch.tensor([0, 0.5, 0.5])
-    assert ex.variation(one, one) == 0 and ex.variation(one, other) == 1
-    assert ex.divergence(one, other) == pytest.approx(1, abs=1e-5)
+    assert iv.variation(one, one) == 0 and iv.variation(one, other) == 1
+    assert iv.divergence(one, other) == pytest.approx(1, abs=1e-5)
 
 
 def test_kendall_is_that_of_scipy():
@@ -92,7 +93,7 @@ def test_kendall_is_that_of_scipy():
 def test_deleting_a_word_is_reading_a_shorter_line():
     model, line, target = network(), SOURCE[0], TARGET[0]
     p = model(line[None], target[None, :-1]).softmax(-1)[0]
-    change, other = ex.erased(model, line, target, p)
+    change, other = iv.erased(model, line, target, p)
     assert change.shape == (4, 5) == other.shape
     for place in range(5):
         shorter = torch.cat([line[:place], line[place + 1 :]])
@@ -101,13 +102,13 @@ def test_deleting_a_word_is_reading_a_shorter_line():
         torch.testing.assert_close(change[:, place], expected, rtol=1e-4, atol=1e-5)
         assert torch.equal(other[:, place], q.argmax(-1) != p.argmax(-1))
     with pytest.raises(ValueError, match="nothing left"):
-        ex.erased(model, line[:1], target, p)
+        iv.erased(model, line[:1], target, p)
 
 
 def test_gradients_are_those_of_the_table():
     """Each word of the line stands in it once: the gradient of its row of the table is its own."""
     model = network()
-    found = ex.gradients(model, SOURCE[:1], TARGET[:1])
+    found = iv.gradients(model, SOURCE[:1], TARGET[:1])
     table = model.encoder.embedding.weight
     for step in range(4):
         said = model(SOURCE[:1], TARGET[:1, :-1]).log_softmax(-1)[0, step, TARGET[0, step + 1]]
@@ -118,21 +119,21 @@ def test_gradients_are_those_of_the_table():
 @torch.no_grad()
 def test_a_state_changes_less_the_further_the_exchanged_word_stands():
     model, line = network(scale=0.3), torch.arange(3, 12).repeat(2)[:14]
-    values = ex.neighbours(model, line, generator(0))
-    assert len(values) == ex.NEAR + 1 and len(values[0]) <= len(line)
+    values = iv.neighbours(model, line, generator(0))
+    assert len(values) == iv.NEAR + 1 and len(values[0]) <= len(line)
     means = [float(v.mean()) for v in values]
     assert means[0] > means[1] > means[3] > 0
     for weights in model.encoder.rnn.parameters():  # without a memory nothing comes from others
         if weights.shape == (24, 8):
             weights.zero_()
-    kept = ex.neighbours(model, line, generator(0))
+    kept = iv.neighbours(model, line, generator(0))
     assert kept[0].mean() > 0.1  # the update gate alone still mixes the last state in
     assert kept[3].mean() < kept[1].mean() < kept[0].mean()
 
 
 def test_an_adversary_succeeds_where_the_weights_do_not_matter():
     steps = walked(deaf(network()))
-    best, away = ex.adversarial(deaf(network()), steps, generator(0))
+    best, away = iv.adversarial(deaf(network()), steps, generator(0))
     assert best[steps.words].min() > 0.3 and (away[steps.words] > 0).all()
 
 
@@ -140,9 +141,9 @@ def test_an_adversary_keeps_its_promise():
     """What is reported was reached by weights that change the output by at most `close`."""
     model = network(scale=2.0)
     steps = walked(model)
-    loose = ex.adversarial(model, steps, generator(0), close=1.0)[0]
+    loose = iv.adversarial(model, steps, generator(0), close=1.0)[0]
     model = network()
-    strict = ex.adversarial(model, walked(model), generator(0), close=1e-9)[0]
+    strict = iv.adversarial(model, walked(model), generator(0), close=1e-9)[0]
     assert loose[steps.words].min() > 0.3 and (strict == 0).all()
 
 

@@ -20,19 +20,6 @@ def network(attention, **options):
     return Seq2SeqAttention(11, 11, attention, **sizes, **options).double().eval()
 
 
-def batch(rows=4, seed=1):
-    """Ids with padding: source (B, 6), target (B, 7) with <bos>, <eos>; lengths all different."""
-    random = torch.Generator().manual_seed(seed)
-    source = torch.randint(3, 11, (rows, 6), generator=random)
-    target = torch.randint(3, 11, (rows, 7), generator=random)
-    target[:, 0] = BOS
-    for row in range(rows):
-        source[row, 6 - row :] = PAD
-        target[row, 6 - row] = EOS
-        target[row, 7 - row :] = PAD
-    return source, target
-
-
 def look_by_hand(model, query, states):
     """One query (H,), all states (S, C) of one source -> context, weights (h, S): loops only."""
     look = model.decoder.look
@@ -82,7 +69,7 @@ def by_hand(model, source, target):
 
 
 @pytest.mark.parametrize("attention", LOOKING)
-def test_logits_and_weights_are_those_of_the_papers_lines(attention):
+def test_logits_and_weights_are_those_of_the_papers_lines(attention, batch):
     """Each row alone, without its padding, by loops: so padding is never looked at either."""
     model, (source, target) = network(attention), batch()
     logits, weights = model(source, target), model.attend(source, target)
@@ -100,7 +87,7 @@ def test_logits_and_weights_are_those_of_the_papers_lines(attention):
 
 
 @pytest.mark.parametrize("attention", LOOKING)
-def test_gradients_are_those_of_the_papers_lines(attention):
+def test_gradients_are_those_of_the_papers_lines(attention, batch):
     model, (source, target) = network(attention), batch(1)
     named = dict(model.named_parameters())
     losses = [
@@ -117,7 +104,7 @@ def test_gradients_are_those_of_the_papers_lines(attention):
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_teacher_forcing_at_once_is_step_by_step(attention):
+def test_teacher_forcing_at_once_is_step_by_step(attention, batch):
     model, (source, target) = network(attention), batch()
     encoded = model.encode(source)
     state, steps = model.decoder.first_state(encoded), []
@@ -127,7 +114,7 @@ def test_teacher_forcing_at_once_is_step_by_step(attention):
     torch.testing.assert_close(model(source, target), torch.stack(steps, dim=1))
 
 
-def test_without_attention_it_is_chapter_6s_network():
+def test_without_attention_it_is_chapter_6s_network(batch):
     ours, (source, target) = network("none"), batch()
     theirs = Seq2Seq(11, 11, embed=5, hidden=H, bidirectional=True).double().eval()
     theirs.load_state_dict(ours.state_dict(), strict=True)
@@ -138,7 +125,7 @@ def test_without_attention_it_is_chapter_6s_network():
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_neither_padding_nor_neighbours_change_a_line(attention):
+def test_neither_padding_nor_neighbours_change_a_line(attention, batch):
     model, (source, target) = network(attention), batch()
     loss = sequence_loss()(model, (source, target))[0]
     wider = F.pad(source, (0, 3)), F.pad(target, (0, 2))
@@ -151,7 +138,7 @@ def test_neither_padding_nor_neighbours_change_a_line(attention):
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_greedy_writes_what_teacher_forcing_finds_likeliest(attention):
+def test_greedy_writes_what_teacher_forcing_finds_likeliest(attention, batch):
     model, (source, _) = network(attention), batch()
     written = model.greedy(source, BOS, EOS, 8)
     likeliest = model(source, F.pad(written, (1, 0), value=BOS)[:, :-1]).argmax(-1)
@@ -159,7 +146,7 @@ def test_greedy_writes_what_teacher_forcing_finds_likeliest(attention):
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_a_beam_of_one_is_greedy(attention):
+def test_a_beam_of_one_is_greedy(attention, batch):
     model, (source, _) = network(attention), batch()
     with torch.no_grad():
         model.decoder.bias[EOS] = 0.5  # lines of different lengths
@@ -174,7 +161,7 @@ def line_score(model, source, line, penalty):
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
-def test_a_wide_beam_finds_the_best_of_all_lines(penalty):
+def test_a_wide_beam_finds_the_best_of_all_lines(penalty, batch):
     """As many beams as there are lines of two tokens: the search is then complete."""
     model, (source, _) = network("luong"), batch(2)
     found = beam_search(model, source, BOS, EOS, 2, beams=121, penalty=penalty)
@@ -185,7 +172,7 @@ def test_a_wide_beam_finds_the_best_of_all_lines(penalty):
         assert line_score(model, source[row], found[row], penalty) == pytest.approx(best)
 
 
-def test_keys_are_prepared_once_a_source():
+def test_keys_are_prepared_once_a_source(batch):
     model, (source, target) = network("additive"), batch()
     calls = []
     model.decoder.look.score.key.register_forward_hook(lambda *_: calls.append(1))

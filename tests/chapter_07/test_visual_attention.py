@@ -343,6 +343,15 @@ def test_differences_are_taken_seed_by_seed_and_shown_beside_the_controls():
     assert len(places_figure(shown).axes) == 5 * experiment.SHOWN
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_no_half_epochs_are_drawn(epochs):
+    row = {"val_curves": [[50.0] * epochs], "tests": [50.0], "test": (50.0, 0.0)}
+    baselines = {"told": 100.0, "histogram": 25.0, "chance": 10.0}
+    figure = results_figure({"rows": {"none": row}, "baselines": baselines})
+    ticks = figure.axes[0].get_xticks()
+    assert set(range(1, epochs + 1)) <= set(ticks) and (ticks % 1 == 0).all()
+
+
 def test_a_stopped_run_goes_on_with_the_rows_that_are_left(tmp_path, monkeypatch, capsys):
     done = []
 
