@@ -32,7 +32,11 @@ from chapter_08_transformer_vanilla.experiments.tables import (
 )
 from chapter_08_transformer_vanilla.experiments.tasks import TASKS, load_data
 from chapter_08_transformer_vanilla.experiments.training import averaged, train_transformer
-from chapter_08_transformer_vanilla.experiments.writing import TASK, load_transformer
+from chapter_08_transformer_vanilla.experiments.writing import (
+    TASK,
+    load_transformer,
+    shipped_task,
+)
 from chapter_08_transformer_vanilla.figures.train import curves_figure, lengths_figure
 from chapter_08_transformer_vanilla.positions import KINDS
 from utils import cli
@@ -248,15 +252,11 @@ def card(task: str, row: dict[str, Any]) -> dict[str, float]:
 def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
     """A shipped network on its test part, anew."""
     model, task, checkpoint = load_transformer(path)
-    options = checkpoint["options"]
-    data = load_data(
-        options["task"], options["src"], options["tgt"], options["most"], 10, data_dir,
-        options["quick"],
-    ).data  # fmt: skip
-    task = type(task)(task.source, task.target, data)
-    if options["task"] == "multi30k":
-        return card("multi30k", {"ways": {"beam": bleu(model, task, BEAMS, data.test)}})
-    return card(options["task"], exact_by_count(model, task))
+    task = shipped_task(task, checkpoint, data_dir)
+    kind = checkpoint["options"]["task"]
+    if kind == "multi30k":
+        return card(kind, {"ways": {"beam": bleu(model, task, BEAMS, task.data.test)}})
+    return card(kind, exact_by_count(model, task))
 
 
 def main(argv: list[str] | None = None) -> int:

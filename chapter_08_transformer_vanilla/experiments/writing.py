@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from chapter_06_rnn_lstm_seq.experiments.translation import Task, load_translator
 from chapter_08_transformer_vanilla.decoding import beam_search, greedy
+from chapter_08_transformer_vanilla.experiments.tasks import load_data
 from chapter_08_transformer_vanilla.kv_cache import CachedSteps, FullSteps
 from chapter_08_transformer_vanilla.transformer import TranslationTransformer
+from utils.datasets.pairs import load_pairs
 
 TASK = "translation with a Transformer"
 ALPHA = 0.6  # of the length penalty, as in Vaswani et al. 2017
@@ -21,6 +24,19 @@ Write = Callable[[Tensor, int, int, int], Tensor]
 def load_transformer(path: str | Path) -> tuple[TranslationTransformer, Task, dict[str, Any]]:
     """The network of a checkpoint of train.py, its tokenizers, and all of it."""
     return load_translator(path, TranslationTransformer, TASK)
+
+
+def shipped_task(task: Task, checkpoint: dict[str, Any], data_dir: str | None = None) -> Task:
+    """The tokenizers of a checkpoint with the data that it was trained for."""
+    options = checkpoint["options"]
+    if options["task"] == "multi30k":
+        return replace(task, data=load_pairs("multi30k", options["src"], options["tgt"], data_dir))
+    lines = 10 if options["task"] == "numbers" else options["lines"]  # letters: none known before
+    data = load_data(
+        options["task"], options["src"], options["tgt"], options["most"], lines, data_dir,
+        options["quick"],
+    ).data  # fmt: skip
+    return replace(task, data=data)
 
 
 def writer(
