@@ -27,7 +27,10 @@ from chapter_08_transformer_vanilla.positions import make_positions
 
 
 class Encoder(nn.Module):
-    """num_layers copies of a layer and a last norm; as `nn.TransformerEncoder`."""
+    """num_layers copies of a layer and a last norm; as `nn.TransformerEncoder`.
+
+    Without its two switches of a fast path: they choose a kernel, not a result.
+    """
 
     def __init__(self, encoder_layer: nn.Module, num_layers: int, norm: nn.Module | None = None):
         super().__init__()
@@ -132,10 +135,12 @@ class Transformer(nn.Module):
 
         Masks as in the layers. ValueError: batches or widths that do not fit.
         """
-        if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
+        batches = {x.shape[0 if self.batch_first else 1] for x in (src, tgt) if x.dim() == 3}
+        same = src.dim() == tgt.dim() and len(batches) < 2
+        if not same or not src.shape[-1] == tgt.shape[-1] == self.d_model:
             raise ValueError(
-                f"src and tgt must end in the width {self.d_model}; their shapes are "
-                f"{tuple(src.shape)} and {tuple(tgt.shape)}"
+                f"src and tgt must have the same batch and the width {self.d_model}; their shapes "
+                f"are {tuple(src.shape)} and {tuple(tgt.shape)}"
             )
         memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
         return self.decoder(
