@@ -4,11 +4,12 @@ What you learn: attention is blind to order (chapter 7: permute the tokens, and 
 permuted). The place must come from outside, in one of two ways:
 
     added to the token       x_t + p_t            sinusoidal, learned
-    added to the scores      q_t k_s + b(s - t)   ALiBi, T5: only the distance counts
+    added to the scores      q_t k_s + b(s - t)   ALiBi, T5: only the signed distance counts
 
     sinusoidal  p_t = (sin w_0 t, cos w_0 t, sin w_1 t, ...),   w_i = 10000^(-2i/D)
     learned     p_t = row t of a table; a place behind its end does not exist
-    alibi       b = -m_h |s - t|, one slope m_h a head, nothing learnt
+    alibi       b = -m_h |s - t|, one slope m_h a head, nothing learnt; in an encoder half as
+                steep for keys ahead, else it could not tell a text from its mirror image
     t5          b = a learnt number for a head and a bucket of distances; far ones share a bucket
 
 A step of n places turns each pair (sin w t, cos w t) by the angle w n, whatever t is: a fixed
@@ -29,10 +30,14 @@ KINDS = ("sinusoidal", "learned", "alibi", "t5", "none")
 
 
 def sinusoids(places: Tensor, width: int, base: float = 10_000.0) -> Tensor:
-    """Sines and cosines of whole numbers: places (...) -> (..., D), sine and cosine in turns."""
+    """Sine and cosine in turns: places (...) -> (..., D), in their dtype if it is a float's.
+
+    ValueError: an odd width.
+    """
     if width % 2:
         raise ValueError(f"sines and cosines come in pairs: the width {width} must be even")
-    pairs = torch.arange(0, width, 2, device=places.device)  # (D / 2,)
+    kind = places.dtype if places.is_floating_point() else torch.get_default_dtype()
+    pairs = torch.arange(0, width, 2, device=places.device, dtype=kind)  # (D / 2,)
     waves = torch.exp(-math.log(base) * pairs / width)  # (D / 2,): w_i
     angles = places.unsqueeze(-1) * waves  # (..., D / 2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # (..., D)
@@ -80,27 +85,33 @@ class Learned(Positions):
 
 
 def alibi_slopes(heads: int) -> Tensor:
-    """2^(-8/h), 2^(-16/h), ...: (h,). Other numbers than powers of 2 borrow from the next one."""
-    power = 2 ** math.floor(math.log2(heads))
+    """2^(-8/h), 2^(-16/h), ..., 2^-8: (h,). No power of 2 borrows from the next one's slopes."""
+    power = 2 ** (heads.bit_length() - 1)  # the largest that is not above h
     slopes = [2.0 ** (-8 * n / power) for n in range(1, power + 1)]
     between = [2.0 ** (-4 * n / power) for n in range(1, 2 * power, 2)]  # of twice as many heads
     return torch.tensor((slopes + between)[:heads])
 
 
 class ALiBi(Positions):
-    """A penalty that grows with the distance; each head has its own slope."""
+    """A penalty that grows with the distance; each head has its own slope.
 
-    def __init__(self, heads: int) -> None:
+    bidirectional: a step ahead costs half of a step back. The paper's models are causal and see
+    nothing ahead; with one slope for both sides an encoder is blind to left and right.
+    """
+
+    def __init__(self, heads: int, bidirectional: bool = False) -> None:
         super().__init__()
         self.register_buffer("slopes", alibi_slopes(heads), persistent=False)  # (h,)
+        self.ahead = 0.5 if bidirectional else 1.0
 
     def bias(self, queries: Tensor, keys: Tensor) -> Tensor:
-        away = distances(queries, keys).abs().unsqueeze(-3)  # (..., 1, T, S)
-        return -self.slopes[:, None, None] * away  # (..., h, T, S)
+        steps = distances(queries, keys).unsqueeze(-3)  # (..., 1, T, S), negative behind
+        slopes = self.slopes[:, None, None]
+        return steps * torch.where(steps > 0, -self.ahead * slopes, slopes)  # (..., h, T, S)
 
 
 class T5Bias(Positions):
-    """A learnt number for each head and bucket. bidirectional: before and behind differ."""
+    """A learnt number for each head and bucket. bidirectional: keys behind and ahead differ."""
 
     def __init__(
         self, heads: int, bidirectional: bool, buckets: int = 32, max_distance: int = 128
@@ -119,7 +130,7 @@ class T5Bias(Positions):
 
 
 def distances(queries: Tensor, keys: Tensor) -> Tensor:
-    """How far each key stands behind each query: (..., T), (..., S) -> (..., T, S)."""
+    """How far each key stands ahead of each query: (..., T), (..., S) -> (..., T, S)."""
     return keys.unsqueeze(-2) - queries.unsqueeze(-1)
 
 
@@ -129,8 +140,8 @@ def t5_buckets(
     """The bucket of each distance key - query, of any shape (Raffel et al. 2020).
 
     Half of the buckets hold one distance each, the other half ever wider ranges up to
-    max_distance; whatever is farther shares the last. bidirectional: keys behind the query have
-    buckets of their own; otherwise they all share that of distance 0.
+    max_distance; whatever is farther shares the last. bidirectional: keys ahead of the query have
+    the second half of the buckets; otherwise they all share that of distance 0.
     """
     first = torch.zeros_like(distance)
     if bidirectional:
@@ -152,7 +163,7 @@ def make_positions(
     makers = {
         "sinusoidal": lambda: Sinusoidal(width),
         "learned": lambda: Learned(width, longest),
-        "alibi": lambda: ALiBi(heads),
+        "alibi": lambda: ALiBi(heads, bidirectional),
         "t5": lambda: T5Bias(heads, bidirectional),
         "none": Positions,
     }
