@@ -2,6 +2,10 @@
 
 What you learn to see:
 
+    batches.svg        batches of four lines, and batches of 24 tokens
+    rates.svg          two ways for the rate to go, with one warm-up
+    averaging.svg      the mean of the last points of a noisy descent
+
 Command: `python chapter_08_transformer_vanilla/draw_figures.py`.
 """
 
@@ -12,6 +16,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from chapter_08_transformer_vanilla.experiments import padding
+from chapter_08_transformer_vanilla.figures import text_training
 from utils import cli
 from utils.run import Run
 
@@ -19,9 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # The name of the file and the function of the seed that draws it, in the order of the pages.
-DRAWINGS: dict[str, Callable[[int], Figure]] = {}
+DRAWINGS: dict[str, Callable[[int], Figure]] = {
+    "batches": text_training.draw_batches,
+    "rates": text_training.draw_rates,
+    "averaging": text_training.draw_averaging,
+}
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
-MEASURED: dict[str, Any] = {}
+MEASURED: dict[str, Any] = {"token_batches": padding}
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
