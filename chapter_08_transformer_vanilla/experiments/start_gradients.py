@@ -1,0 +1,121 @@
+"""How large the loss's gradient is in each layer before the first step, post-norm and pre-norm.
+
+A stack of encoder layers with the starting weights of `nn.Transformer`, inputs of the size that
+scaled embeddings have, random targets. Nothing is trained. For each layer, the first one first:
+
+    gradient    length of the gradient of all its weights, taken as one vector
+    query_key   the same of the weights that make queries and keys
+    path        length of the gradient of what comes out of it, the residual stream
+    stream      mean square of that
+    alike       mean cosine between two places of a line there: 1 says all places say the same
+
+Page 3 derives  path = path behind the last norm / sqrt(stream)  for pre-norm. Xiong et al. 2020
+expect of the last layer's weights: as large at any depth in post-norm, ever smaller in pre-norm.
+B lines, T tokens, D width, L layers, V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # chapter 2's loss, in its fast form
+
+from chapter_08_transformer_vanilla.layers import EncoderLayer
+from chapter_08_transformer_vanilla.transformer import Encoder
+from utils.results import mean_std, table
+from utils.seed import generator
+
+NORMS = {"post": False, "pre": True}  # name -> norm_first
+WIDTH, HEADS, FFN, WORDS = 128, 4, 512, 256
+LINES, TOKENS = 8, 16
+KEYS = ("gradient", "query_key", "path", "stream", "alike")
+
+
+def stack(depth: int, norm_first: bool, seed: int) -> Encoder:
+    """L layers and a last norm; every matrix is drawn anew, as `nn.Transformer` does."""
+    options = {"dropout": 0.0, "batch_first": True, "norm_first": norm_first}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Encoder(EncoderLayer(WIDTH, HEADS, FFN, **options), depth, nn.LayerNorm(WIDTH))
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                nn.init.xavier_uniform_(weight)
+    return model
+
+
+def measure_one(depth: int, norm_first: bool, seed: int) -> dict[str, list[float]]:
+    """One stack, one batch: {what: a number a layer}."""
+    rng = generator(seed + 1_000_000)
+    x = torch.randn(LINES, TOKENS, WIDTH, generator=rng)  # (B, T, D)
+    words = torch.randn(WORDS, WIDTH, generator=rng) * WIDTH**-0.5  # (V, D), rows of length 1
+    targets = torch.randint(WORDS, (LINES, TOKENS), generator=rng)  # (B, T)
+    model, states = stack(depth, norm_first, seed), []
+    for layer in model.layers:
+        x = layer(x)
+        x.retain_grad()
+        states.append(x)
+    logits = F.linear(model.norm(x), words)  # (B, T, V)
+    F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+    made = [layer.self_attn.in_proj_weight.grad[: 2 * WIDTH] for layer in model.layers]
+    return {
+        "gradient": [length(w.grad for w in layer.parameters()) for layer in model.layers],
+        "query_key": [length([part]) for part in made],
+        "path": [length([state.grad]) for state in states],
+        "stream": [float(state.detach().square().mean()) for state in states],
+        "alike": [alike(state.detach()) for state in states],
+    }
+
+
+def length(gradients: Any) -> float:
+    """Of several gradients, taken as one vector."""
+    return float(torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt())
+
+
+def alike(states: Tensor) -> float:
+    """The mean cosine between two different places of a line: (B, T, D) -> a number."""
+    rows = F.normalize(states, dim=-1)
+    cosines = rows @ rows.transpose(1, 2)  # (B, T, T), the diagonal is 1
+    places = states.shape[1]
+    return float((cosines.sum((1, 2)) - places).mean() / (places * (places - 1)))
+
+
+def measure(depths: Sequence[int], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """{norm: {depth: {what: [[mean, deviation over the seeds] a layer], "last": {what: ...}}}}."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, norm_first in NORMS.items():
+        found[name] = {}
+        for depth in depths:
+            runs = [measure_one(depth, norm_first, seed) for seed in seeds]
+            row: dict[str, Any] = {
+                key: [mean_std(layer) for layer in zip(*(r[key] for r in runs), strict=True)]
+                for key in KEYS
+            }
+            found[name][str(depth)] = row | {"last": {key: row[key][-1] for key in KEYS}}
+    return found
+
+
+def tables(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """{"start_gradients": first and last layer of each depth}; metrics: of `measure`."""
+    columns = [
+        ("Norm", "归一化", "s"),
+        ("Layers", "层数", "d"),
+        ("Gradient, first layer", "梯度：第一层", ".2f"),
+        ("last layer", "最后一层", ".2f"),
+        ("Queries and keys, last layer", "查询与键的梯度，最后一层", ".3f"),
+        ("Stream, mean square at its end", "残差流末端的均方", ".1f"),
+        ("Cosine of two places there", "该处两个位置的余弦", ".2f"),
+    ]
+    rows = [
+        [
+            {"en": f"{name}-norm", "zh": {"post": "后归一化", "pre": "前归一化"}[name]},
+            int(depth),
+            row["gradient"][0],
+            *(row["last"][key] for key in ("gradient", "query_key", "stream", "alike")),
+        ]
+        for name, depths in metrics.items()
+        for depth, row in depths.items()
+    ]
+    return {"start_gradients": table(columns, rows)}
