@@ -1,4 +1,4 @@
-"""How large the loss's gradient is in each layer before the first step, post-norm and pre-norm.
+"""What a stack is like before the first step, post-norm and pre-norm: gradients, stream, unrest.
 
 A stack of encoder layers with the starting weights of `nn.Transformer`, inputs of the size that
 scaled embeddings have, random targets. Nothing is trained. For each layer, the first one first:
@@ -9,8 +9,14 @@ scaled embeddings have, random targets. Nothing is trained. For each layer, the 
     stream      mean square of that
     alike       mean cosine between two places of a line there: 1 says all places say the same
 
+and one number of the whole stack,
+
+    moved       mean square by which its output moves, if noise of a share e of its own size is
+                added to every matrix, divided by e^2 (e is small)
+
 Page 3 derives  path = path behind the last norm / sqrt(stream)  for pre-norm. Xiong et al. 2020
-expect of the last layer's weights: as large at any depth in post-norm, ever smaller in pre-norm.
+expect of the last layer's weights: as large at any depth in post-norm, ever smaller in pre-norm;
+Liu et al. 2020 of `moved`: growing as L in post-norm, as ln L in pre-norm.
 B lines, T tokens, D width, L layers, V words.
 """
 
@@ -31,6 +37,7 @@ from utils.seed import generator
 NORMS = {"post": False, "pre": True}  # name -> norm_first
 WIDTH, HEADS, FFN, WORDS = 128, 4, 512, 256
 LINES, TOKENS = 8, 16
+SHARE = 0.01  # of its own size, by which each matrix is moved
 KEYS = ("gradient", "query_key", "path", "stream", "alike")
 
 
@@ -46,10 +53,10 @@ def stack(depth: int, norm_first: bool, seed: int) -> Encoder:
     return model
 
 
-def measure_one(depth: int, norm_first: bool, seed: int) -> dict[str, list[float]]:
-    """One stack, one batch: {what: a number a layer}."""
+def measure_one(depth: int, norm_first: bool, seed: int) -> dict[str, Any]:
+    """One stack, one batch: {what: a number a layer, or one number}."""
     rng = generator(seed + 1_000_000)
-    x = torch.randn(LINES, TOKENS, WIDTH, generator=rng)  # (B, T, D)
+    x = inputs = torch.randn(LINES, TOKENS, WIDTH, generator=rng)  # (B, T, D)
     words = torch.randn(WORDS, WIDTH, generator=rng) * WIDTH**-0.5  # (V, D), rows of length 1
     targets = torch.randint(WORDS, (LINES, TOKENS), generator=rng)  # (B, T)
     model, states = stack(depth, norm_first, seed), []
@@ -57,7 +64,8 @@ def measure_one(depth: int, norm_first: bool, seed: int) -> dict[str, list[float
         x = layer(x)
         x.retain_grad()
         states.append(x)
-    logits = F.linear(model.norm(x), words)  # (B, T, V)
+    out = model.norm(x)
+    logits = F.linear(out, words)  # (B, T, V)
     F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
     made = [layer.self_attn.in_proj_weight.grad[: 2 * WIDTH] for layer in model.layers]
     return {
@@ -66,7 +74,17 @@ def measure_one(depth: int, norm_first: bool, seed: int) -> dict[str, list[float
         "path": [length([state.grad]) for state in states],
         "stream": [float(state.detach().square().mean()) for state in states],
         "alike": [alike(state.detach()) for state in states],
+        "moved": moved(model, inputs, out.detach(), rng),
     }
+
+
+@torch.no_grad()
+def moved(model: nn.Module, x: Tensor, before: Tensor, rng: torch.Generator) -> float:
+    """Adds noise to all matrices of the model; the square of how far that carries its output."""
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            weight.add_(SHARE * weight.std() * torch.randn(weight.shape, generator=rng))
+    return float((model(x) - before).square().mean()) / SHARE**2
 
 
 def length(gradients: Any) -> float:
@@ -83,7 +101,10 @@ def alike(states: Tensor) -> float:
 
 
 def measure(depths: Sequence[int], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """{norm: {depth: {what: [[mean, deviation over the seeds] a layer], "last": {what: ...}}}}."""
+    """{norm: {depth: {what: [mean, deviation over the seeds], for each layer or once}}}.
+
+    "last" repeats what holds of the last layer: {what: (mean, deviation)}.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name, norm_first in NORMS.items():
         found[name] = {}
@@ -93,7 +114,9 @@ def measure(depths: Sequence[int], seeds: Sequence[int]) -> dict[str, dict[str, 
                 key: [mean_std(layer) for layer in zip(*(r[key] for r in runs), strict=True)]
                 for key in KEYS
             }
-            found[name][str(depth)] = row | {"last": {key: row[key][-1] for key in KEYS}}
+            row["last"] = {key: row[key][-1] for key in KEYS}
+            row["moved"] = mean_std(run["moved"] for run in runs)
+            found[name][str(depth)] = row
     return found
 
 
@@ -107,6 +130,7 @@ def tables(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
         ("Queries and keys, last layer", "查询与键的梯度，最后一层", ".3f"),
         ("Stream, mean square at its end", "残差流末端的均方", ".1f"),
         ("Cosine of two places there", "该处两个位置的余弦", ".2f"),
+        ("Output moved", "输出的移动", ".1f"),
     ]
     rows = [
         [
@@ -114,6 +138,7 @@ def tables(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
             int(depth),
             row["gradient"][0],
             *(row["last"][key] for key in ("gradient", "query_key", "stream", "alike")),
+            row["moved"],
         ]
         for name, depths in metrics.items()
         for depth, row in depths.items()

@@ -65,6 +65,13 @@ def test_places_become_alike_and_queries_learn_nothing_in_post_norm(found):
     assert post["query_key"][0] < 0.3 * pre["query_key"][0]
 
 
+def test_how_far_the_output_moves(found):
+    """Post-norm: in step with the depth, 8 times. Pre-norm: far less."""
+    post, pre = ([found[n][d]["moved"][0] for d in ("2", "16")] for n in ("post", "pre"))
+    assert post[1] / post[0] > 8 > pre[1] / pre[0]
+    assert pre[1] < 0.7 * post[1]
+
+
 def test_the_feed_forward_adds_what_page_3_says():
     """2 D F / (D + F)^2 of the mean square that it reads, and as much of a gradient: 0.32."""
     gain = 2 * WIDTH * FFN / (WIDTH + FFN) ** 2
@@ -120,4 +127,4 @@ def test_tables_and_figure(found):
     assert [row[1] for row in rows] == [2, 16, 2, 16]
     assert rows[3][3] == list(found["pre"]["16"]["last"]["gradient"])
     figure = draw_start_gradients(found)
-    assert [len(ax.containers) for ax in figure.axes] == [2] * 4
+    assert [len(ax.containers) for ax in figure.axes] == [2] * 6
