@@ -19,8 +19,9 @@ import argparse
 import sys
 from functools import partial
 
-from chapter_08_transformer_vanilla.experiments import ablations
+from chapter_08_transformer_vanilla.experiments import ablations, start_gradients
 from chapter_08_transformer_vanilla.figures.ablations import norm_figure, variants_figure
+from chapter_08_transformer_vanilla.figures.start_gradients import draw_start_gradients
 from utils import cli
 from utils.run import Run
 
@@ -70,6 +71,12 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     metrics = ablations.collect(rows) | {"dataset": task.data.name}
     seeds = range(args.seed, args.seed + args.seeds)
     run.save_result("ablations", metrics, ablations.tables(metrics), seeds)
+    if "norm" in args.groups:
+        depths = (2, 6) if args.quick else (2, 6, 12, 24)
+        start = start_gradients.measure(depths, seeds)
+        table = start_gradients.tables(start)["start_gradients"]
+        run.save_result("start_gradients", start, {"main": table}, seeds)
+        run.save_figure(draw_start_gradients(start), "start_gradients")
     run.save_figure(variants_figure(metrics), "ablations")
     if "norm" in args.groups and not args.quick:
         run.save_figure(norm_figure(metrics), "ablations_norm")
