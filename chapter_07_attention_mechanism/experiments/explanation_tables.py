@@ -64,21 +64,16 @@ def tables(
     columns = [("What is changed", "改变什么", "s")]
     titles = [("About the map", "关于对齐图", "s")]
     for en, zh, _ in kinds:
-        columns += [
-            (f"Change of the output, 0 to 1: {en}", f"输出的变化（0 到 1）：{zh}", ".2f"),
-            ("Another word is written (%)", "写出另一个词（%）", ".0f"),
-        ]
+        columns += [(f"Change of the output: {en}", f"输出的变化：{zh}", ".2f")]
         titles += [(en.capitalize(), zh, ".2f")]
-    names = [([name, f"{name}_other_percent"], en, zh) for name, en, zh in ROWS]
-    facts = [([name], en, zh) for name, en, zh in FACTS]
 
-    def rows(wanted: list[tuple[list[str], str, str]]) -> list[list[Any]]:
+    def rows(wanted: list[tuple[str, str, str]]) -> list[list[Any]]:
         return [
-            [{"en": en, "zh": zh}, *(cell for _, _, found in kinds for cell in cells(found, keys))]
-            for keys, en, zh in wanted
+            [{"en": en, "zh": zh}, *(cell for _, _, found in kinds for cell in cells(found, [key]))]
+            for key, en, zh in wanted
         ]
 
-    made = {"main": table(columns, rows(names)), "map": table(titles, rows(facts))}
+    made = {"main": table(columns, rows(ROWS)), "map": table(titles, rows(FACTS))}
     return made | ({"control": control_table(control)} if control else {})
 
 

@@ -250,13 +250,8 @@ def tables(metrics: dict[str, Any]) -> dict[str, Any]:
         ("Entropy (nats)", "熵（奈特）", ".2f"),
         ("Weight on the number being written (%)", "落在正在写的数字上的权重（%）", ".0f"),
         ("on commas (%)", "落在逗号上（%）", ".0f"),
-        ("on other numbers (%)", "落在其他数字上（%）", ".0f"),
-        ("Steps that go back (%)", "回头的步（%）", ".0f"),
     ]
-    keys = (
-        "without_zero", "without_mean", "entropy", "own_percent", "comma_percent",
-        "other_percent", "back_percent",
-    )  # fmt: skip
+    keys = ("without_zero", "without_mean", "entropy", "own_percent", "comma_percent")
     rows = [
         [str(n), *(cell(row[key]) for key in keys)] for n, row in enumerate(metrics["heads"], 1)
     ]

@@ -187,10 +187,10 @@ def test_means_and_tables(measured):
     assert metrics["changes"]["looked"]["change"][1] > 0 and len(metrics["state_change"]) == 7
     made = tables(measured[:1], list(measured), control)
     assert [len(made[name]["rows"]) for name in ("main", "map", "control")] == [8, 10, 1]
-    _, one, _, both, _ = made["main"]["rows"][0]
+    _, one, both = made["main"]["rows"][0]
     assert one == pytest.approx(measured[0]["permuted"]) and len(both) == 2
     alone = tables(measured[:1], [], None)
-    assert "control" not in alone and len(alone["main"]["rows"][0]) == 3
+    assert "control" not in alone and len(alone["main"]["rows"][0]) == 2
 
 
 def test_frozen_weights_are_uniform_and_stay_so(monkeypatch):
