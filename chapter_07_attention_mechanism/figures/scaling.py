@@ -11,6 +11,7 @@ WAYS = SCALES | {
     "small_start": "no scale,\nsmall start",
     "normalised": "cosine,\ntemperature",
 }
+NUMBER = {way: index for index, way in enumerate(WAYS)}  # its own look, whatever is drawn beside it
 
 
 def scaling_figure(metrics: dict[str, Any], steps: int) -> Any:
@@ -39,15 +40,15 @@ def line(ax: Any, rows: dict[str, Any], key: str, index: int, **more: Any) -> No
 
 
 def draw_means(ax: Any, random: dict[str, Any], key: str) -> None:
-    for index, (name, rows) in enumerate(random.items()):
-        line(ax, rows, key, index, label=SCALES[name])
+    for name, rows in random.items():
+        line(ax, rows, key, NUMBER[name], label=SCALES[name])
     ax.legend(fontsize=8)
 
 
 def draw_variance(ax: Any, random: dict[str, Any]) -> None:
     """Measured as marks, the theory d s^2 as lines."""
-    for index, (name, power) in enumerate({"none": 1, "root": 0, "inverse": -1}.items()):
-        widths = [int(width) for width in random[name]]
+    for name, power in {"none": 1, "root": 0, "inverse": -1}.items():
+        index, widths = NUMBER[name], [int(width) for width in random[name]]
         ax.plot(widths, [w**power for w in widths], linewidth=1, **plotting.look(index))
         line(ax, random[name], "variance", index, label=SCALES[name], linestyle="none")
     ax.set(yscale="log", ylabel=r"variance of the scores (lines: $d\,s^2$)")
@@ -56,7 +57,8 @@ def draw_variance(ax: Any, random: dict[str, Any]) -> None:
 
 def draw_gradient(ax: Any, random: dict[str, Any]) -> None:
     """Mean over rows open and thin, median filled."""
-    for index, (name, rows) in enumerate(random.items()):
+    for name, rows in random.items():
+        index = NUMBER[name]
         line(
             ax,
             rows,
@@ -74,8 +76,8 @@ def draw_gradient(ax: Any, random: dict[str, Any]) -> None:
 def draw_lookup(ax: Any, lookup: dict[str, Any], steps: int) -> None:
     """Steps until 90 %; who does not get there stands at the top."""
     widths = list(lookup)
-    for index, way in enumerate(lookup[widths[0]]):
-        rows = [lookup[width][way] for width in widths]
+    for way in lookup[widths[0]]:
+        index, rows = NUMBER[way], [lookup[width][way] for width in widths]
         mean, spread = [row["steps_mean"] for row in rows], [row["steps_std"] for row in rows]
         look = plotting.look(index) | {"marker": plotting.MARKERS[index], "ms": 5}
         places = [int(width) * 1.06 ** (index - 2) for width in widths]  # side by side

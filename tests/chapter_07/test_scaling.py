@@ -9,7 +9,8 @@ import torch
 
 from chapter_07_attention_mechanism.experiments.scaling import lookup, random_vectors
 from chapter_07_attention_mechanism.experiments.scaling.tables import collect, summary, tables
-from chapter_07_attention_mechanism.figures.scaling import scaling_figure
+from chapter_07_attention_mechanism.figures.scaling import WAYS, draw_lookup, scaling_figure
+from utils import plotting
 from utils.seed import generator
 
 
@@ -115,3 +116,16 @@ def test_tables_and_figure_have_all_rows(random):
     assert made["steps"]["rows"][0][1] == {"en": "1 / 2 learnt it", "zh": "1 / 2 学会"}
     assert made["final"]["rows"][0][0]["en"] == "no scale"
     assert len(scaling_figure(metrics, 20).axes) == 4
+
+
+@pytest.mark.parametrize("ways", [list(WAYS), ["none", "root", "normalised"], ["small_start"]])
+def test_a_way_keeps_its_look_whatever_is_drawn_beside_it(ways):
+    _, ax = plotting.subplots()
+    row = {"steps_mean": 50, "steps_std": 5}
+    draw_lookup(ax, {width: dict.fromkeys(ways, row) for width in ("16", "256")}, 100)
+    handles, labels = ax.get_legend_handles_labels()
+    assert labels == [WAYS[way] for way in ways]
+    for handle, way in zip(handles, ways, strict=True):
+        index = list(WAYS).index(way)
+        assert handle.lines[0].get_marker() == plotting.MARKERS[index]
+        assert handle.lines[0].get_color() == plotting.COLORS[index]
