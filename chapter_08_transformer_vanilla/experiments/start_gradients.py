@@ -134,7 +134,7 @@ def tables(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
     ]
     rows = [
         [
-            {"en": f"{name}-norm", "zh": {"post": "后归一化", "pre": "前归一化"}[name]},
+            {"en": f"{name}-norm", "zh": {"post": "后置归一化", "pre": "前置归一化"}[name]},
             int(depth),
             row["gradient"][0],
             *(row["last"][key] for key in ("gradient", "query_key", "stream", "alike")),
