@@ -5,6 +5,9 @@ What you learn to see:
     position_waves.svg     sinusoids: the matrix, and four of its columns
     position_products.svg  their dot products over the distance
     position_biases.svg    what ALiBi adds over the distance, and the buckets of T5
+    block_norms.svg    one block, the norm on the stream or beside it
+    decoder.svg        a decoder block, with the shape of everything
+    shift.svg          what each step reads, sees, and must say
     batches.svg        batches of four lines, and batches of 24 tokens
     rates.svg          two ways for the rate to go, with one warm-up
     averaging.svg      the mean of the last points of a noisy descent
@@ -20,7 +23,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chapter_08_transformer_vanilla.experiments import padding
-from chapter_08_transformer_vanilla.figures import text_positions, text_training
+from chapter_08_transformer_vanilla.figures import text_block, text_positions, text_training
 from utils import cli
 from utils.run import Run
 
@@ -32,6 +35,9 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "position_waves": text_positions.draw_waves,
     "position_products": text_positions.draw_products,
     "position_biases": text_positions.draw_biases,
+    "block_norms": text_block.draw_block_norms,
+    "decoder": text_block.draw_decoder,
+    "shift": text_block.draw_shift,
     "batches": text_training.draw_batches,
     "rates": text_training.draw_rates,
     "averaging": text_training.draw_averaging,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -370,6 +372,34 @@ def test_one_table_for_three_uses():
         normed = F.layer_norm(torch.randn(500, width), (width,))
         assert 0.95 < float(model.logits(normed)[:, 1:].var()) < 1.05
     assert not model.embedding.weight[PAD].any()
+
+
+@pytest.mark.parametrize(("scale", "low", "high"), [(1, 0.45, 0.65), (64**0.5, 10, 60)])
+def test_the_loss_before_the_first_step(scale, low, high):
+    """About ln V + 1/2 with rows of length 1; far more with numbers of variance 1 (page 4).
+
+    A little above: a state still holds the word that was read, so the logit of that word is large.
+    """
+    words = 4000
+    torch.manual_seed(0)
+    model = TranslationTransformer(words, 64, layers=1, ffn=64, dropout=0.0)
+    with torch.no_grad():
+        model.embedding.weight.mul_(scale)
+        source, target = torch.randint(3, words, (2, 20, 12))
+        logits = model(source, target)
+    loss = (logits.logsumexp(-1) - logits.mean(-1)).mean()  # the mean over all words as the target
+    assert low < float(loss) - math.log(words) < high
+
+
+def test_the_loss_of_page_4_by_hand():
+    """Four real words and two places of padding: 2.5 a word, 3 a line, 1.7 with the padding."""
+    costs = torch.tensor([[1.0, 2.0, 3.0], [4.0, 0.1, 0.1]])
+    logits = torch.stack([-costs, torch.log(-torch.expm1(-costs))], dim=-1)  # (B, T, 2)
+    target = torch.tensor([[0, 0, 0], [0, -100, -100]])  # PyTorch's mark of what does not count
+    found = F.cross_entropy(logits.flatten(0, 1), target.flatten())
+    torch.testing.assert_close(found, torch.tensor(2.5))
+    assert float(costs[0].mean() + costs[1, 0]) / 2 == pytest.approx(3)
+    assert float(costs.mean()) == pytest.approx(1.7)
 
 
 def test_thirty_two_random_pairs_are_learnt_by_heart():
