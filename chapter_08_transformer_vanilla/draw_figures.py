@@ -2,6 +2,7 @@
 
 What you learn to see:
 
+    architecture.svg       the whole Transformer, a shape on every arrow
     position_waves.svg     sinusoids: the matrix, and four of its columns
     position_products.svg  their dot products over the distance
     position_biases.svg    what ALiBi adds over the distance, and the buckets of T5
@@ -23,7 +24,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chapter_08_transformer_vanilla.experiments import padding
-from chapter_08_transformer_vanilla.figures import text_block, text_positions, text_training
+from chapter_08_transformer_vanilla.figures import (
+    text_architecture,
+    text_block,
+    text_positions,
+    text_training,
+)
 from utils import cli
 from utils.run import Run
 
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
 # The name of the file and the function of the seed that draws it, in the order of the pages.
 DRAWINGS: dict[str, Callable[[int], Figure]] = {
+    "architecture": text_architecture.draw_architecture,
     "position_waves": text_positions.draw_waves,
     "position_products": text_positions.draw_products,
     "position_biases": text_positions.draw_biases,

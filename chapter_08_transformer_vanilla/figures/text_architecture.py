@@ -75,7 +75,7 @@ def words_in(ax: Axes, path: float, title: str, length: str) -> None:
     stone(ax, (path, -1.2), title, NORM, 4.6, 0.75)
     arrow(ax, (path, -0.82), (path, 0.32))
     shape(ax, (path + 0.2, -0.25), f"$(B, {length})$")
-    stone(ax, (path, 0.75), r"$\sqrt{D} \cdot E[\mathrm{ids}]$", WORDS, 3.6, 0.85)
+    stone(ax, (path, 0.75), r"rows of $E$, times $\sqrt{D}$", WORDS, 4.6, 0.85)
     arrow(ax, (path, 1.18), (path, 2.36))
     shape(ax, (path + 0.2, 1.75), f"$(B, {length}, D)$")
     stone(ax, (path - BESIDE, 2.65), "positions", NORM, 2.6, 0.75)
