@@ -26,6 +26,8 @@ from torch import Tensor
 class Steps(Protocol):
     """A decoder that has read its sources and writes token by token."""
 
+    device: torch.device
+
     def step(self, tokens: Tensor) -> Tensor: ...
 
     def select(self, rows: Tensor) -> None: ...
@@ -34,13 +36,21 @@ class Steps(Protocol):
 @torch.no_grad()
 def greedy(steps: Steps, batch: int, bos: int, eos: int, limit: int, pad: int = 0) -> Tensor:
     """The likeliest token, again and again: ids (B, at most `limit`), padding behind <eos>."""
-    token = torch.full((batch,), bos)
-    ended, written = torch.zeros(batch, dtype=torch.bool), []
-    while len(written) < limit and not ended.all():
-        token = steps.step(token).argmax(-1).masked_fill(ended, pad)  # (B,)
-        written.append(token)
-        ended = ended | (token == eos)
-    return torch.stack(written, dim=1)
+    written = torch.full((batch, limit), pad, device=steps.device)
+    going = torch.arange(batch, device=steps.device)  # the rows that have not ended
+    token = torch.full((batch,), bos, device=steps.device)
+    for place in range(limit):
+        logits = steps.step(token)  # (rows, V)
+        logits[:, pad] = -torch.inf  # no word
+        token = logits.argmax(-1)  # (rows,)
+        written[going, place] = token
+        if (stay := token != eos).all():
+            continue
+        if not stay.any():
+            break
+        going, token = going[stay], token[stay]  # who has ended costs nothing more
+        steps.select(stay.nonzero().squeeze(1))
+    return _cut(written, pad)
 
 
 def length_penalty(lengths: Tensor, alpha: float) -> Tensor:
@@ -61,26 +71,40 @@ def beam_search(
 ) -> tuple[Tensor, Tensor]:
     """The k lines found for each source, best first: ids (B, k, T), scores (B, k).
 
-    ids have padding behind <eos>; a line cut by `limit` has no <eos>. scores: log p / lp.
+    ids have padding behind <eos>; a line cut by `limit` has no <eos>. scores: log p / lp, -inf for
+    lines that do not exist (a small vocabulary and many beams).
     """
-    lines = torch.empty(batch, beams, 0, dtype=torch.long)
-    sums = torch.full((batch, beams), -torch.inf)
+    lines = torch.full((batch, beams, limit), pad, device=steps.device)
+    sums = torch.full((batch, beams), -torch.inf, dtype=torch.float64, device=steps.device)
     sums[:, 0] = 0  # k equal beginnings are one
-    ended = torch.zeros(batch, beams, dtype=torch.bool)
-    first = beams * torch.arange(batch)[:, None]  # (B, 1): where each source's rows begin
-    steps.select(torch.arange(batch).repeat_interleave(beams))  # (B k,)
-    token = torch.full((batch, beams), bos)
-    while lines.shape[2] < limit and not ended.all():
-        gains = steps.step(token.flatten()).log_softmax(-1)  # (B k, V)
-        gains = gains.unflatten(0, (batch, beams))  # (B, k, V)
-        gains[ended] = -torch.inf  # an ended line has one way on: padding, which costs nothing
-        gains[..., pad] = torch.where(ended, 0.0, -torch.inf)
-        sums, best = (sums.unsqueeze(-1) + gains).flatten(1).topk(beams)  # (B, k) of (B, k V)
+    ended = torch.zeros(batch, beams, dtype=torch.bool, device=steps.device)
+    going = torch.arange(batch, device=steps.device)  # the sources with a line that has not ended
+    steps.select(going.repeat_interleave(beams))
+    token = torch.full((batch * beams,), bos, device=steps.device)
+    for place in range(limit):
+        gains = steps.step(token).log_softmax(-1).unflatten(0, (-1, beams))  # (B, k, V)
+        over = ended[going]  # (B, k): an ended line has one way on: padding, which costs nothing
+        gains[over] = -torch.inf
+        gains[..., pad] = torch.where(over, 0.0, -torch.inf)
+        gains += sums[going].unsqueeze(-1)
+        top, best = gains.flatten(1).topk(beams)  # (B, k) of (B, k V)
+        sums[going] = top.double()
         came, token = best // gains.shape[-1], best % gains.shape[-1]  # (B, k) each
-        lines = torch.stack([line[beam] for line, beam in zip(lines, came, strict=True)])
-        lines = torch.cat([lines, token.unsqueeze(-1)], dim=2)  # (B, k, T)
-        ended = ended.gather(1, came) | (token == eos)
-        steps.select((first + came).flatten())
+        rows = came + beams * torch.arange(len(came), device=came.device)[:, None]  # (B, k)
+        lines[going] = lines[going].flatten(0, 1)[rows]
+        lines[going, :, place] = token
+        ended[going] = over.flatten()[rows] | (token == eos)
+        stay = ~ended[going].all(1)  # (B,)
+        going = going[stay]
+        if not len(going):
+            break
+        token = token[stay].flatten()  # (B k,)
+        steps.select(rows[stay].flatten())
     scores = sums / length_penalty((lines != pad).sum(2), alpha)  # (B, k)
     scores, order = scores.sort(dim=1, descending=True)
-    return lines.gather(1, order.unsqueeze(-1).expand_as(lines)), scores
+    return _cut(lines.gather(1, order.unsqueeze(-1).expand_as(lines)), pad), scores
+
+
+def _cut(lines: Tensor, pad: int) -> Tensor:
+    """Without the columns behind the longest line: (..., limit) -> (..., T)."""
+    return lines[..., : int((lines != pad).sum(-1).max())]
