@@ -100,7 +100,7 @@ def beam_search(
             break
         token = token[stay].flatten()  # (B k,)
         steps.select(rows[stay].flatten())
-    scores = sums / length_penalty((lines != pad).sum(2), alpha)  # (B, k)
+    scores = sums / length_penalty((lines != pad).sum(2).double(), alpha)  # (B, k)
     scores, order = scores.sort(dim=1, descending=True)
     return _cut(lines.gather(1, order.unsqueeze(-1).expand_as(lines)), pad), scores
 
