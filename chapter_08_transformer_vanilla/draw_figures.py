@@ -12,6 +12,7 @@ What you learn to see:
     batches.svg        batches of four lines, and batches of 24 tokens
     rates.svg          two ways for the rate to go, with one warm-up
     averaging.svg      the mean of the last points of a noisy descent
+    counting.svg       where operations go as T grows, how far 6ND is off, what a step keeps
 
 Command: `python chapter_08_transformer_vanilla/draw_figures.py`.
 """
@@ -23,10 +24,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chapter_08_transformer_vanilla.experiments import padding
+from chapter_08_transformer_vanilla.experiments import counting, padding
 from chapter_08_transformer_vanilla.figures import (
     text_architecture,
     text_block,
+    text_counting,
     text_positions,
     text_training,
 )
@@ -48,9 +50,10 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "batches": text_training.draw_batches,
     "rates": text_training.draw_rates,
     "averaging": text_training.draw_averaging,
+    "counting": text_counting.draw_counting,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
-MEASURED: dict[str, Any] = {"token_batches": padding}
+MEASURED: dict[str, Any] = {"token_batches": padding, "counting": counting}
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:

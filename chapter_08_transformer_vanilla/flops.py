@@ -104,9 +104,14 @@ def rule_share(sizes: Sizes, source: int, target: int = 0, embedding: bool = Tru
     return rule_flops(weights, tokens) / training_flops(sizes, source, target)
 
 
-def crossover(sizes: Sizes) -> dict[str, int]:
-    """T at which the T x T products of a self-attention cost as much as something else."""
-    return {"ffn": sizes.ffn, "all linear maps": 2 * sizes.width + sizes.ffn}
+def crossover(sizes: Sizes) -> dict[str, float]:
+    """T = S at which the T x T products cost as much as the feed-forward, the projections, both.
+
+    A decoder layer has two attentions and one feed-forward, so it gets there earlier.
+    """
+    ffns = (sizes.encoder + sizes.decoder) / (sizes.encoder + 2 * sizes.decoder)  # an attention
+    ffn, projections = ffns * sizes.ffn, 2 * sizes.width
+    return {"ffn": ffn, "projections": projections, "both": ffn + projections}
 
 
 def training_seconds(sizes: Sizes, tokens: float, rate: float) -> float:

@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from chapter_07_attention_mechanism.experiments.cost import kept_bytes
-from chapter_08_transformer_vanilla import flops
+from chapter_08_transformer_vanilla import draw_figures, flops
+from chapter_08_transformer_vanilla.experiments import counting
 from chapter_08_transformer_vanilla.flops import BASE, GPT2, OURS, Sizes
 from chapter_08_transformer_vanilla.kv_cache import CachedSteps
 from chapter_08_transformer_vanilla.layers import EncoderLayer
@@ -52,7 +53,7 @@ sizes_of_translators = st.builds(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(sizes_of_translators, st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 def test_parameters_and_operations_of_a_translator(sizes, batch, source, target):
     with torch.device("meta"):  # shapes alone: nothing is computed
@@ -172,13 +173,14 @@ def test_the_rules_two_faults():
     )
 
 
-@given(st.integers(1, 64), st.integers(1, 512))
-def test_where_attention_costs_as_much_as_the_rest(heads, ffn):
-    sizes = Sizes(0, 2 * heads, heads, 1, 0, ffn)
-    found = flops.forward_flops(sizes, flops.crossover(sizes)["ffn"])
-    assert found["scores"] == found["ffn"]
-    found = flops.forward_flops(sizes, flops.crossover(sizes)["all linear maps"])
-    assert found["scores"] == found["ffn"] + found["projections"]
+@given(st.integers(1, 64), st.integers(1, 512), st.integers(1, 4), st.integers(0, 4))
+def test_where_attention_costs_as_much_as_the_rest(heads, ffn, encoder, decoder):
+    sizes = Sizes(0, 2 * heads, heads, encoder, decoder, ffn)
+    at = flops.crossover(sizes)
+    rest = {"ffn": ("ffn",), "projections": ("projections",), "both": ("ffn", "projections")}
+    for name, parts in rest.items():
+        found = flops.forward_flops(sizes, at[name], at[name])
+        assert found["scores"] == pytest.approx(sum(found[part] for part in parts), rel=1e-12)
 
 
 def test_seconds():
@@ -237,3 +239,47 @@ def test_the_cache_of_a_translator():
     held += [part for read in steps.read for part in read]
     assert sum(4 * x.numel() for x in held) == 3 * flops.cache_bytes(SMALL, 7, 5)
     assert flops.cache_bytes(GPT2, 1, number=2) == 36_864  # bytes a token
+
+
+# --- The page ---
+
+
+def test_the_pages_examples():
+    """docs/07_counting.md, "By hand"."""
+    one = Sizes(0, encoder=1, decoder=0, last_norms=0)
+    assert sum(flops.parameters(one).values()) == 198_272 == 66_048 + 131_712 + 4 * 128
+    one = Sizes(0, encoder=0, decoder=1, last_norms=0)
+    assert sum(flops.parameters(one).values()) == 264_576
+    state = flops.state_bytes(sum(flops.parameters(OURS).values()))
+    assert sum(state.values()) == pytest.approx(37.8e6, rel=1e-3)
+    tables = flops.activation_bytes(OURS, 64, 64, 32)["scores"]
+    assert tables == 4 * 3 * 4 * 32 * 12 * 64**2 == pytest.approx(75.5e6, rel=1e-3)
+    assert flops.cache_bytes(OURS, 1) == 4096
+    assert 1024 * flops.cache_bytes(GPT2, 1) == pytest.approx(75.5e6, rel=1e-3)
+    assert flops.training_seconds(OURS, 1e6, 1e11) == pytest.approx(142, abs=0.5)
+
+
+def test_a_block_of_the_usual_shape():
+    """12 D^2 weights, 24 T D^2 and 4 T^2 D operations; the rule forgets the second."""
+    block = Sizes(0, 64, 4, 1, 0, 256, last_norms=0)
+    held = sum(flops.parameters(block).values())
+    assert held == pytest.approx(12 * 64**2, rel=0.02)  # and biases and norms
+    assert sum(flops.forward_flops(block, 30).values()) == 24 * 30 * 64**2 + 4 * 30**2 * 64
+    share = flops.rule_share(block, 30) * 12 * 64**2 / held
+    assert 1 / share == pytest.approx(1 + 30 / (6 * 64), rel=1e-12)
+    line = flops.activation_bytes(block, 30, batch=2, dropout=False)
+    layer = 30 * (8 * 64 + 256) + 2 * 4 * 30**2 + 2 * 2 * 30  # two numbers a norm and place
+    assert sum(line.values()) == 4 * 2 * (layer + 30 * (2 * 64 + 2))  # the last norm, the logits
+
+
+def test_what_is_published_is_what_is_counted():
+    metrics = counting.collect(counting.measure(42))
+    assert all(row["counted"] == row["all"] for row in metrics["networks"].values())
+    assert all(row["counted"] == row["formula"] for row in metrics["lengths"].values())
+    for row in metrics["memory"].values():
+        length = row["length"]
+        assert row["counted"] - row["formula"] == masks(OURS, counting.BATCH, length, length)
+    for name, found in counting.tables(metrics).items():
+        assert len(found["rows"]) == len(metrics[name])
+    assert draw_figures.MEASURED["counting"] is counting
+    assert draw_figures.DRAWINGS["counting"](42).axes
