@@ -191,7 +191,7 @@ class TranslationTransformer(nn.Module):
     def placed(self, ids: Tensor, places: Tensor, positions: nn.Module) -> Tensor:
         """Ids (B, T) at places (T,) or (B, T) -> what the first block reads, (B, T, D)."""
         x, added = self.scale * self.embedding(ids), positions.added(places)
-        return self.drop(x if added is None else x + added)
+        return self.drop(x if added is None else x + added.to(x.dtype))
 
     def encode(self, source: Tensor, kept: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Ids (B, S) -> memory (B, S, D) and the mask of its padding (B, S), True = hidden.
