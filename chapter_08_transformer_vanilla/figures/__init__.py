@@ -2,5 +2,6 @@
 
 The drawings of the text, saved by draw_figures.py:
 
+    text_architecture.py    the whole Transformer, a shape on every arrow
     text_positions.py       sinusoids, their dot products, biases over the distance
 """
