@@ -60,10 +60,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "average": 5,
     },
 }  # fmt: skip
+SMALL = {"width": 64, "ffn": 128, "tokens": 1_000, "epochs": 8, "lr": 5e-3, "warmup": 100}
 QUICK = {
-    "numbers": {"most": 2, "lines": 8_000, "width": 64, "ffn": 128, "epochs": 4, "tokens": 1_500},
-    "sort": {"most": 6, "lines": 6_000, "epochs": 4, "width": 32, "ffn": 64},
-    "reverse": {"most": 6, "lines": 6_000, "epochs": 4, "width": 32, "ffn": 64},
+    "numbers": SMALL | {"most": 2, "lines": 8_000},
+    "sort": SMALL | {"most": 6, "lines": 4_000, "epochs": 6},
+    "reverse": SMALL | {"most": 6, "lines": 4_000, "epochs": 6},
     "multi30k": {"width": 32, "ffn": 64, "layers": 2, "epochs": 1},
 }  # fmt: skip
 
