@@ -4,6 +4,7 @@ A stack of encoder layers with the starting weights of `nn.Transformer`, inputs 
 scaled embeddings have, random targets. Nothing is trained. For each layer, the first one first:
 
     gradient    length of the gradient of all its weights, taken as one vector
+    w2          the same of W_2 in the feed-forward, the matrix of Xiong et al.'s bound
     query_key   the same of the weights that make queries and keys
     path        length of the gradient of what comes out of it, the residual stream
     stream      mean square of that
@@ -38,7 +39,7 @@ NORMS = {"post": False, "pre": True}  # name -> norm_first
 WIDTH, HEADS, FFN, WORDS = 128, 4, 512, 256
 LINES, TOKENS = 8, 16
 SHARE = 0.01  # of its own size, by which each matrix is moved
-KEYS = ("gradient", "query_key", "path", "stream", "alike")
+KEYS = ("gradient", "w2", "query_key", "path", "stream", "alike")
 
 
 def stack(depth: int, norm_first: bool, seed: int) -> Encoder:
@@ -70,6 +71,7 @@ def measure_one(depth: int, norm_first: bool, seed: int) -> dict[str, Any]:
     made = [layer.self_attn.in_proj_weight.grad[: 2 * WIDTH] for layer in model.layers]
     return {
         "gradient": [length(w.grad for w in layer.parameters()) for layer in model.layers],
+        "w2": [length([layer.linear2.weight.grad]) for layer in model.layers],
         "query_key": [length([part]) for part in made],
         "path": [length([state.grad]) for state in states],
         "stream": [float(state.detach().square().mean()) for state in states],
@@ -127,7 +129,8 @@ def tables(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
         ("Layers", "层数", "d"),
         ("Gradient, first layer", "梯度：第一层", ".2f"),
         ("last layer", "最后一层", ".2f"),
-        ("Queries and keys, last layer", "查询与键的梯度，最后一层", ".3f"),
+        ("its W₂ alone", "仅其 W₂", ".2f"),
+        ("its queries and keys alone", "仅其查询与键", ".4f"),
         ("Stream, mean square at its end", "残差流末端的均方", ".1f"),
         ("Cosine of two places there", "该处两个位置的余弦", ".2f"),
         ("Output moved", "输出的移动", ".1f"),
@@ -137,7 +140,7 @@ def tables(metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
             {"en": f"{name}-norm", "zh": {"post": "后置归一化", "pre": "前置归一化"}[name]},
             int(depth),
             row["gradient"][0],
-            *(row["last"][key] for key in ("gradient", "query_key", "stream", "alike")),
+            *(row["last"][key] for key in ("gradient", "w2", "query_key", "stream", "alike")),
             row["moved"],
         ]
         for name, depths in metrics.items()

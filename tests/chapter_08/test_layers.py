@@ -212,6 +212,10 @@ def test_is_causal_alone_is_the_causal_mask(norm_first):
     expected = theirs(tgt, memory, tgt_mask=mask, tgt_is_causal=True)
     torch.testing.assert_close(ours(tgt, memory, tgt_is_causal=True), expected)
     assert not torch.allclose(ours(tgt, memory), expected)
+    mask = torch.ones(T, S, dtype=torch.bool).triu(1)  # of the memory: top left
+    expected = theirs(tgt, memory, memory_mask=mask, memory_is_causal=True)
+    torch.testing.assert_close(ours(tgt, memory, memory_is_causal=True), expected)
+    assert not torch.allclose(ours(tgt, memory), expected)
 
 
 # --- What page 3 says ---

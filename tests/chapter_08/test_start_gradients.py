@@ -34,6 +34,9 @@ def test_the_last_layer_over_depth(found):
     assert last["post"][1] > last["post"][0]
     assert last["pre"][1] < 0.7 * last["pre"][0]
     assert last["pre"][1] < 0.5 * last["post"][1]
+    for key, most in {"path": 1.02, "w2": 1.4}.items():  # the stream's is the same, to 2 %
+        shallow, deep = (mean(found["post"][depth], key, -1) for depth in ("2", "16"))
+        assert 1 / most < deep / shallow < most
 
 
 def test_the_first_layer_hardly_depends_on_the_depth(found):

@@ -200,6 +200,19 @@ def test_custom_stacks_are_used():
     torch.testing.assert_close(found, tgt + (src + 1).mean())
 
 
+@pytest.mark.parametrize("part", ["src", "tgt", "memory"])
+def test_is_causal_alone_is_the_causal_mask(part):
+    """PyTorch wants the mask beside each of the three flags; here the flag is enough."""
+    torch.manual_seed(0)
+    theirs, ours = pair(batch_first=True)
+    src, tgt = inputs("batch first")
+    shape = {"src": (S, S), "tgt": (T, T), "memory": (T, S)}[part]
+    flag, mask = {f"{part}_is_causal": True}, torch.ones(shape, dtype=torch.bool).triu(1)
+    expected = theirs(src, tgt, **{f"{part}_mask": mask}, **flag)
+    torch.testing.assert_close(ours(src, tgt, **flag), expected, rtol=1e-7, atol=1e-9)
+    assert not torch.allclose(ours(src, tgt), expected)
+
+
 def test_the_square_mask_is_torchs():
     for options in ({}, {"dtype": torch.float64}):
         expected = nn.Transformer.generate_square_subsequent_mask(5, **options)
