@@ -64,7 +64,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     rows = [
         run.once(
             partial(ablations.train_one, task, change, seed, args.steps),
-            variant=name, group=group, seed=seed,
+            variant=name, group=group, seed=seed, dataset=task.data.name,
         )
         for name, group, change, seed in cli.progress(works, "trainings")
     ]  # fmt: skip

@@ -1,1 +1,17 @@
-"""What stands behind the scripts: tasks, measurements and tables."""
+"""What stands behind the scripts: tasks, measurements and tables.
+
+Read in this order:
+
+    tasks.py        number lists, sentences, letters to sort or to turn round
+    writing.py      networks from checkpoints, greedy or by beam search
+    measures.py     lines right by their length; BLEU
+    bleu.py         BLEU's interval, by drawing the test sentences anew
+    training.py     one training of a Transformer, and the average of its last epochs
+    tables.py       means over seeds, and the tables of train.py
+    maps.py         where every layer and head looked while one line was written
+    padding.py      how much of a batch is padding, three ways to make batches
+    start_gradients.py      gradients of a stack before its first step
+    ablations.py    a small network, and the same with one thing changed
+    counting.py     parameters, operations and bytes of some networks, as a table
+    speed.py        tokens a second with and without a cache, and beside Hugging Face
+"""

@@ -22,6 +22,7 @@ from chapter_08_transformer_vanilla.experiments.measures import exact_by_count
 from chapter_08_transformer_vanilla.experiments.tasks import short
 from chapter_08_transformer_vanilla.training_recipe import TokenBatches
 from chapter_08_transformer_vanilla.transformer import TranslationTransformer
+from utils.model_summary import parameter_count
 from utils.results import mean_std, table
 
 MOST = 3  # numbers in a training line
@@ -132,7 +133,7 @@ def train_one(task: Task, change: dict[str, Any], seed: int, steps: int) -> dict
         "exact_percent": found["exact_percent"],
         "val_loss": history.epochs[-1]["val_loss"],
         "losses": history.step_losses,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameter_count(model),
         "seconds": history.seconds,
     }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import History, fit
@@ -31,40 +32,17 @@ def train_transformer(
     args: argparse.Namespace,
     run: Run,
     folder: Path,
-    build: Callable[..., torch.nn.Module] = TranslationTransformer,
-) -> tuple[torch.nn.Module, History]:
-    """build(**architecture), trained in `folder`; resumed if the folder has a last.pth.
+) -> tuple[TranslationTransformer, History]:
+    """TranslationTransformer(**architecture), trained in `folder`; resumed if there is a last.pth.
 
     args: tokens, epochs, lr, warmup, schedule, smoothing, average, resume, compile, tensorboard.
     """
     torch.manual_seed(seed)
-    model = build(**architecture)
+    model = TranslationTransformer(**architecture)
     train = TokenBatches(*task.encoded(task.data.train), args.tokens, shuffle=True, seed=seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=args.lr, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01
-    )
-    steps = args.epochs * len(train)
-    warmup = min(args.warmup, max(1, steps // 4))  # a short training warms up for a quarter
-    scheduler = (
-        NoamLR(optimizer, warmup)
-        if args.schedule == "noam"
-        else CosineWithWarmup(optimizer, warmup, steps)
-    )
+    optimizer, scheduler = stepping(model, args, args.epochs * len(train))
     facts = {"architecture": architecture, "dataset": task.data.name, "task": TASK}
     facts |= {"languages": task.data.notes["languages"], "tokenizers": task.state()}
-    shown = [source for source, _ in task.data.val[1:4]]
-
-    def after_epoch(row: dict[str, float]) -> None:
-        if not is_main_process():
-            return
-        if row["epoch"] > args.epochs - args.average:
-            path = folder / "epochs" / f"epoch_{row['epoch']}.pth"
-            path.parent.mkdir(exist_ok=True)
-            save_checkpoint(path, model.state_dict(), metrics={}, **facts)
-        for source, line in zip(shown, translate(model, task, shown, write=writer(model)),
-                                strict=True):  # fmt: skip
-            print(f"  epoch {row['epoch']}: {source}\n        -> {line}", flush=True)
-
     history = fit(
         model,
         sequence_loss(smoothing=args.smoothing),
@@ -83,13 +61,45 @@ def train_transformer(
         save_every=200,
         facts=facts,
         tensorboard=args.tensorboard,
-        on_epoch=after_epoch,
+        on_epoch=partial(after_epoch, model, task, args, folder, facts),
         label=f"seed {seed}",
     )
     return model, history
 
 
-def averaged(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
+def stepping(model: nn.Module, args: argparse.Namespace, steps: int) -> tuple[Any, Any]:
+    """Optimizer and schedule. A short training warms up for a quarter of its steps at most."""
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=args.lr, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01
+    )
+    warmup = min(args.warmup, max(1, steps // 4))
+    if args.schedule == "noam":
+        return optimizer, NoamLR(optimizer, warmup)
+    return optimizer, CosineWithWarmup(optimizer, warmup, steps)
+
+
+def after_epoch(
+    model: TranslationTransformer,
+    task: Task,
+    args: argparse.Namespace,
+    folder: Path,
+    facts: dict[str, Any],
+    row: dict[str, float],
+) -> None:
+    """Keeps the weights of the last epochs, to be averaged, and shows three lines written."""
+    if not is_main_process():
+        return
+    if row["epoch"] > args.epochs - args.average:
+        path = folder / "epochs" / f"epoch_{row['epoch']}.pth"
+        path.parent.mkdir(exist_ok=True)
+        save_checkpoint(path, model.state_dict(), metrics={}, **facts)
+    shown = [source for source, _ in task.data.val[1:4]]
+    lines = translate(model, task, shown, write=writer(model))
+    for source, line in zip(shown, lines, strict=True):
+        print(f"  epoch {row['epoch']}: {source}\n        -> {line}", flush=True)
+
+
+def averaged(model: nn.Module, folder: Path) -> nn.Module:
     """The same network with the mean weights of the last epochs; None are there: as it is."""
     paths = sorted((folder / "epochs").glob("*.pth"), key=lambda p: int(p.stem.split("_")[1]))
     if paths:
