@@ -60,7 +60,6 @@ class NumpyTransformer:
         return found
 
     def linear(self, name: str, x: Array) -> Array:
-        """(..., a) -> (..., b) with the weights (b, a)."""
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
 
     def norm(self, name: str, x: Array) -> Array:
@@ -119,9 +118,10 @@ class NumpyTransformer:
         if self.positions != "alibi":
             return bias
         power = 2 ** int(np.log2(self.heads))  # further heads borrow from twice as many
-        steps = [*range(2, 2 * power + 1, 2), *range(1, 2 * power, 2)][: self.heads]
-        slopes = 2.0 ** (-4 * np.array(steps) / power)  # (h,)
-        away = abs(np.arange(size) - np.arange(size)[:, None])  # (T, T)
+        halves = [*range(2, 2 * power + 1, 2), *range(1, 2 * power, 2)][: self.heads]
+        slopes = 2.0 ** (-4 * np.array(halves) / power)  # (h,)
+        steps = np.arange(size) - np.arange(size)[:, None]  # (T, T), negative behind
+        away = np.maximum(-steps, steps / 2)  # a step ahead costs half of a step back
         return bias - (slopes[:, None, None] * away).astype(bias.dtype)
 
     def encode(self, source: Array) -> tuple[Array, Array]:
