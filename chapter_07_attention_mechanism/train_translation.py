@@ -264,7 +264,7 @@ def report_sentences(args: argparse.Namespace, run: Run, task: Task, rows: list[
     """Result, curves and the rows of the course's table of translation."""
     metrics = sentences_metrics(rows)
     seeds = sorted({row["seed"] for row in rows})
-    name = f"translation_multi30k_{'_'.join(args.attention)}"
+    name = "translation_multi30k"
     run.save_result(name, metrics, sentences_tables(metrics), seeds)
     for kind in args.attention:
         mine = [row for row in rows if row["attention"] == kind]

@@ -541,7 +541,7 @@ def a_look_writes_two_numbers_where_one_vector_loses_them(m: Metrics) -> None:
     assert mean(exact["additive"]["1"]) > 50 > m["lookup_percent"]
 
 
-@shows(7, "train_translation.py", "translation_multi30k_luong", "--dataset multi30k")
+@shows(7, "train_translation.py", "translation_multi30k", "--dataset multi30k")
 def looking_is_scored_as_everyone_does(m: Metrics) -> None:  # a smoke run: too short to learn
     assert "tok:13a" in m["signature"] and "case:mixed" in m["signature"]
     assert 0 <= mean(m["kinds"]["luong"]["beam_bleu"]) < 100
