@@ -33,8 +33,8 @@ def shows(chapter: int, file: str, result: str, args: str = "") -> Callable:
 
 def key(script: Script) -> tuple[int, str, str]:
     number = next(n for n, chapter in CHAPTERS.items() if chapter.name == script.chapter)
-    words = script.args.split()  # the first option names the case: --dataset, --mode
-    short = " ".join(words[:2]) if words[:1] in (["--dataset"], ["--mode"]) else ""
+    words = script.args.split()  # the first option names the case: --dataset, --mode, --task
+    short = " ".join(words[:2]) if words[:1] in (["--dataset"], ["--mode"], ["--task"]) else ""
     return number, script.file, short
 
 
@@ -597,3 +597,46 @@ def the_networks_look_at_places_and_are_not_told_them(m: Metrics) -> None:
     assert marks["chance"] < 20 < marks["histogram"] < marks["told"] - 50
     assert min(tests.values()) > marks["histogram"] + 8 and max(tests.values()) < marks["told"]
     assert m["rows"]["scsa"]["step_ratio"] > 1.1
+
+
+# --- chapter 8 ---
+
+
+@shows(8, "train.py", "train_numbers")
+def attention_alone_translates_lists(m: Metrics) -> None:
+    exact = m["kinds"]["sinusoidal"]["exact_percent"]
+    assert mean(exact["1"]) > 70 and mean(exact["2"]) > 50
+    assert mean(exact["4"]) < mean(exact["2"]) - 30  # never trained
+
+
+@shows(8, "train.py", "train_sort", "--task sort")
+def places_are_needed_to_sort_and_end_where_training_ended(m: Metrics) -> None:
+    exact = {kind: row["exact_percent"] for kind, row in m["kinds"].items()}
+    trained, longest = str(m["trained"]), str(max(map(int, m["tokens"])))
+    assert max(mean(row[trained]) for row in exact.values()) > 60
+    assert all(mean(row[longest]) < mean(row[trained]) + 5 for row in exact.values())
+
+
+@shows(8, "train.py", "train_multi30k", "--task multi30k")
+def a_transformer_is_scored_as_everyone_does(m: Metrics) -> None:  # a smoke run
+    assert "tok:13a" in m["signature"] and "case:mixed" in m["signature"]
+    assert set(m["ways"]) == {"greedy", "beam", "average"}
+    assert all(0 <= mean(way["bleu"]) < 100 for way in m["ways"].values())
+
+
+@shows(8, "translate.py", "translate")
+def the_best_line_is_the_right_one(m: Metrics) -> None:
+    assert m["lines"][0] == "einundzwanzig, dreihundertfünf"
+    assert m["scores"] == sorted(m["scores"])[::-1]
+
+
+@shows(8, "evaluate.py", "evaluate")
+def short_lists_are_right(m: Metrics) -> None:
+    assert m["loss"] < 1 and min(m["exact_percent"][k] for k in "123") > 90
+
+
+@shows(8, "exp_ablations.py", "ablations")
+def without_order_or_a_path_little_is_learnt(m: Metrics) -> None:
+    loss = {name: mean(row["val_loss"]) for name, row in m["variants"].items()}
+    base = loss["pre-norm, 2 layers, warm-up"]
+    assert loss["no positions"] > 1.5 * base and loss["no residual"] > 3 * base
