@@ -69,7 +69,7 @@ NAMES_ZH = {
     "learned": "可学习",
 } | {
     f"{kind}-norm, {layers} layers, {no}warm-up":
-        f"{'前' if kind == 'pre' else '后'}归一化，{layers} 层，{'无' if no else '有'}预热"
+        f"{'前' if kind == 'pre' else '后'}置归一化，{layers} 层，{'无' if no else '有'}预热"
     for kind in ("pre", "post") for layers in (2, 6) for no in ("", "no ")
 }  # fmt: skip
 
