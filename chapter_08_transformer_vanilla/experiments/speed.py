@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from chapter_08_transformer_vanilla.decoding import beam_search, greedy
 from chapter_08_transformer_vanilla.kv_cache import CachedSteps, FullSteps
 from chapter_08_transformer_vanilla.positions import sinusoids
 from chapter_08_transformer_vanilla.transformer import TranslationTransformer
+from utils.results import table
 from utils.seed import generator
 
 # The sizes of the Multi30k network. Post-norm as Marian; MarianMTModel has no norm behind the last
@@ -68,8 +70,9 @@ def has_transformers() -> bool:
 
 def marian_twin(model: TranslationTransformer, longest: int = 512) -> nn.Module:
     """A MarianMTModel with the weights of `model`, made by `network`."""
-    from transformers import MarianConfig, MarianMTModel
+    from transformers import MarianConfig, MarianMTModel, logging
 
+    logging.set_verbosity_error()
     encoder, decoder = model.transformer.encoder, model.transformer.decoder
     layer = encoder.layers[0]
     sizes = {}
@@ -153,7 +156,73 @@ def in_turns(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list
     return seconds
 
 
-def ratio(slow: list[float], fast: list[float]) -> tuple[float, float]:
-    """How many times as fast: the median over the rounds, and half the distance of the extremes."""
-    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-    return median(ratios), (max(ratios) - min(ratios)) / 2
+def compared(
+    slow: Callable[[], Any], fast: Callable[[], Any], tokens: int, rounds: int
+) -> dict[str, float]:
+    """Tokens/s of both, and how many times as fast: medians; spread: half the range of ratios."""
+    seconds = in_turns({"slow": slow, "fast": fast}, rounds)
+    ratios = [a / b for a, b in zip(seconds["slow"], seconds["fast"], strict=True)]
+    return {
+        "slow": tokens / median(seconds["slow"]),
+        "fast": tokens / median(seconds["fast"]),
+        "ratio": median(ratios),
+        "spread": (max(ratios) - min(ratios)) / 2,
+    }
+
+
+def measure_cache(seed: int, batch: int, lengths: Sequence[int], rounds: int) -> dict[str, Any]:
+    """{"16": ...}: greedy without and with a cache, over the tokens written."""
+    model, source, found = network(seed), sources(seed, batch), {}
+    for length in lengths:
+        ways = [partial(write, model, source, length, cached=cached) for cached in (False, True)]
+        found[str(length)] = compared(*ways, batch * length, rounds)
+    return found
+
+
+def measure_generate(
+    seed: int, cases: Sequence[tuple[int, int]], length: int, rounds: int
+) -> dict[str, Any]:
+    """{"1x5": ...}: one source and 5 beams, Hugging Face's `generate` and ours.
+
+    "same": the share of sources for which both wrote the same tokens. (A tie within rounding may
+    fall either way.)
+    """
+    model = network(seed)
+    twin, found = marian_twin(model), {}
+    for batch, beams in cases:
+        source = sources(seed, batch)
+        theirs = partial(generated, twin, source, length, beams)
+        ours = partial(write, model, source, length, beams)
+        same = (theirs() == ours()).all(1).float().mean()
+        row = compared(theirs, ours, batch * length, rounds)
+        found[f"{batch}x{beams}"] = {"batch": batch, "beams": beams, "same": float(same), **row}
+    return found
+
+
+def tables(metrics: dict[str, Any]) -> dict[str, Any]:
+    columns = [
+        ("Tokens written", "写出的词元数", "s"),
+        ("Without a cache (tokens/s)", "无缓存（词元/秒）", ".0f"),
+        ("With (tokens/s)", "有缓存（词元/秒）", ".0f"),
+        ("Times as fast", "加速倍数", ".1f"),
+        ("Fewer tokens through the network, by count", "经过网络的词元数之比（计数）", ".1f"),
+    ]
+    rows = [
+        [length, row["slow"], row["fast"], (row["ratio"], row["spread"]), (int(length) + 1) / 2]
+        for length, row in metrics["cache"].items()
+    ]
+    found = {"main": table(columns, rows)}
+    if metrics["generate"]:
+        columns = [
+            ("Sources", "源句数", "d"),
+            ("Beams", "束宽", "d"),
+            ("Hugging Face (tokens/s)", "Hugging Face（词元/秒）", ".0f"),
+            ("Ours (tokens/s)", "我们的实现（词元/秒）", ".0f"),
+            ("Times as fast", "加速倍数", ".2f"),
+        ]
+        rows = [
+            [row["batch"], row["beams"], row["slow"], row["fast"], (row["ratio"], row["spread"])]
+            for row in metrics["generate"].values()
+        ]
+        found["generate"] = table(columns, rows)
+    return found
