@@ -12,6 +12,8 @@ What you learn to see:
     batches.svg        batches of four lines, and batches of 24 tokens
     rates.svg          two ways for the rate to go, with one warm-up
     averaging.svg      the mean of the last points of a noisy descent
+    beam_tree.svg      all lines of two words: greedy misses the best, a beam of 2 finds it
+    cache.svg          what runs through the network at each step, without a cache and with it
     counting.svg       where operations go as T grows, how far 6ND is off, what a step keeps
 
 Command: `python chapter_08_transformer_vanilla/draw_figures.py`.
@@ -24,11 +26,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chapter_08_transformer_vanilla.experiments import counting, padding
+from chapter_08_transformer_vanilla.experiments import bleu_tokens, counting, padding
 from chapter_08_transformer_vanilla.figures import (
     text_architecture,
     text_block,
     text_counting,
+    text_decoding,
     text_positions,
     text_training,
 )
@@ -50,10 +53,16 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "batches": text_training.draw_batches,
     "rates": text_training.draw_rates,
     "averaging": text_training.draw_averaging,
+    "beam_tree": text_decoding.draw_tree,
+    "cache": text_decoding.draw_cache,
     "counting": text_counting.draw_counting,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
-MEASURED: dict[str, Any] = {"token_batches": padding, "counting": counting}
+MEASURED: dict[str, Any] = {
+    "token_batches": padding,
+    "bleu_tokens": bleu_tokens,
+    "counting": counting,
+}
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
