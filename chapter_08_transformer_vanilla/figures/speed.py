@@ -24,6 +24,8 @@ def speed_figure(metrics: dict[str, Any]) -> Figure:
     counted = [(length + 1) / 2 for length in lengths]
     right.plot(lengths, counted, "--", color="0.5", label="tokens through the network")
     right.set(ylabel="times", title="with a cache against without", yscale="log")
+    ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200) if n < 2 * counted[-1]]
+    right.set_yticks(ticks, ticks)
     for ax in (left, right):
         ax.set(xlabel="tokens written", xscale="log")
         ax.set_xticks(lengths, lengths)
