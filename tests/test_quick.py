@@ -640,3 +640,10 @@ def without_order_or_a_path_little_is_learnt(m: Metrics) -> None:
     loss = {name: mean(row["val_loss"]) for name, row in m["variants"].items()}
     base = loss["pre-norm, 2 layers, warm-up"]
     assert loss["no positions"] > 1.5 * base and loss["no residual"] > 3 * base
+
+
+@shows(8, "exp_speed.py", "speed")
+def a_cache_gains_more_the_longer_the_line(m: Metrics) -> None:
+    ratios = {int(length): row["ratio"] for length, row in m["cache"].items()}
+    shortest, longest = min(ratios), max(ratios)
+    assert ratios[longest] > ratios[shortest] and ratios[longest] > 1.5
