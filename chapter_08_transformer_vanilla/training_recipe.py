@@ -8,8 +8,8 @@ What you learn: the loop is chapter 3's `fit`; label smoothing is chapter 3's, t
 
 A batch of lines is a rectangle as long as its longest line, so short lines beside long ones are
 padding, and a fixed number of lines is a small batch of short lines and a huge one of long lines.
-Vaswani et al. 2017, section 5, trained with all three. N lines, S and T their longest source and
-target.
+Vaswani et al. 2017, sections 5 and 6.1, trained with all three. N lines, S and T their longest
+source and target.
 """
 
 from __future__ import annotations

@@ -290,7 +290,7 @@ def test_the_parameter_shares(width, ffn):
     encoder, decoder = EncoderLayer(width, 2, ffn), DecoderLayer(width, 2, ffn)
     assert parameter_count(encoder) == attention + feed_forward + 2 * norm
     assert parameter_count(decoder) == 2 * attention + feed_forward + 3 * norm
-    if width == 128:  # page 3's numbers
+    if width == 128:  # page 7's numbers
         assert (parameter_count(encoder), parameter_count(decoder)) == (198_272, 264_576)
 
 

@@ -255,7 +255,7 @@ def test_the_table_of_ways_on_page_1():
 
 
 def test_the_sizes_of_tokens_and_places():
-    """Going deeper on page 1: a place has length sqrt(D / 2) exactly, a row of E about 1."""
+    """Pages 2 and 4: a place has length sqrt(D / 2) exactly, a row of E about 1."""
     lengths = minimal.places(50, 128).norm(dim=1)
     torch.testing.assert_close(lengths, torch.full((50,), 8.0))
     torch.manual_seed(0)
