@@ -1,6 +1,6 @@
 """Scaled dot-product attention forward and backward by hand, in NumPy.
 
-What you learn: the backward pass of an attention is three matrix products and one formula, the
+What you learn: the backward pass of an attention is four matrix products and one formula, the
 softmax's. With P the weights and dX = dloss/dX:
 
     forward    A = s Q K^T + m        P = softmax(A)        O = P V          s = 1 / sqrt(d)
