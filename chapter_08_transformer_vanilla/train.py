@@ -48,7 +48,7 @@ BEAMS = 5
 # What --task decides where the option is not given: sizes for minutes on two slow cores.
 LETTERS = {
     "width": 64, "heads": 4, "layers": 2, "ffn": 128, "dropout": 0.0, "smoothing": 0.0,
-    "tokens": 2_000, "lr": 2e-3, "warmup": 400, "epochs": 6, "schedule": "cosine", "average": 0,
+    "tokens": 2_000, "lr": 4e-3, "warmup": 400, "epochs": 6, "schedule": "cosine", "average": 0,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "numbers": LETTERS | {"width": 128, "ffn": 256, "tokens": 4_000, "epochs": 3},
