@@ -51,7 +51,7 @@ LETTERS = {
     "tokens": 2_000, "lr": 4e-3, "warmup": 400, "epochs": 6, "schedule": "cosine", "average": 0,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "numbers": LETTERS | {"width": 128, "ffn": 256, "tokens": 4_000, "epochs": 3},
+    "numbers": LETTERS | {"width": 128, "ffn": 256, "epochs": 3},
     "sort": LETTERS,
     "reverse": LETTERS,
     "multi30k": {
