@@ -6,6 +6,7 @@ Read in this order:
     writing.py      networks from checkpoints, greedy or by beam search
     measures.py     lines right by their length; BLEU
     bleu.py         BLEU's interval, by drawing the test sentences anew
+    bleu_tokens.py  one translation cut into tokens in five ways: five BLEUs
     training.py     one training of a Transformer, and the average of its last epochs
     tables.py       means over seeds, and the tables of train.py
     maps.py         where every layer and head looked while one line was written
