@@ -128,6 +128,11 @@ class Chapter:
     def minutes(self) -> float:
         return sum(script.minutes for script in self.scripts)
 
+    @property
+    def has_exercises(self) -> bool:
+        """A chapter in the making gets them last."""
+        return (self.folder / "exercises").is_dir()
+
 
 def load_chapters(root: Path = ROOT, numbers: list[int] | None = None) -> list[Chapter]:
     """The chapters present under `root`, in order; `numbers` keeps only those."""

@@ -22,7 +22,7 @@ from utils.file_io_util import read_toml
 TABLES = {
     chapter: read_toml(Path(__file__).parent / "exercise_mistakes" / f"{chapter.name[:10]}.toml")
     for chapter in load_chapters()
-    if (chapter.folder / "exercises").is_dir()  # a chapter in the making gets them last
+    if chapter.has_exercises
 }
 CASES = [
     pytest.param(chapter, name, mistakes, id=f"{chapter.number}-{name}")

@@ -9,8 +9,7 @@ import pytest
 from course.check import check
 from course.manifest import Chapter, load_chapters
 
-# A chapter in the making gets its exercises last.
-CHAPTERS = [chapter for chapter in load_chapters() if (chapter.folder / "exercises").is_dir()]
+CHAPTERS = [chapter for chapter in load_chapters() if chapter.has_exercises]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 
 

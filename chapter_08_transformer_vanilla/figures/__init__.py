@@ -6,11 +6,13 @@ The drawings of the text, saved by draw_figures.py:
     text_positions.py       sinusoids, their dot products, biases over the distance
     text_block.py           post- and pre-norm, the decoder, a line shifted by one
     text_training.py        batches as rectangles, rates, the mean of the last points
+    text_decoding.py        a beam of two, what a cache spares
     text_counting.py        where operations go as lines grow
 
 The results, each for the script of its name:
 
     train.py                right lines by length, curves (train.py)
     ablations.py            every variant beside the base; norms over depth (exp_ablations.py)
+    speed.py                tokens a second with and without a cache (exp_speed.py)
     start_gradients.py      a stack before its first step (exp_ablations.py)
 """
