@@ -48,10 +48,10 @@ BEAMS = 5
 # What --task decides where the option is not given: sizes for minutes on two slow cores.
 LETTERS = {
     "width": 64, "heads": 4, "layers": 2, "ffn": 128, "dropout": 0.0, "smoothing": 0.0,
-    "tokens": 2_000, "lr": 4e-3, "warmup": 400, "epochs": 6, "schedule": "cosine", "average": 0,
+    "tokens": 2_000, "lr": 4e-3, "warmup": 400, "epochs": 3, "schedule": "cosine", "average": 0,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "numbers": LETTERS | {"width": 128, "ffn": 256, "epochs": 3},
+    "numbers": LETTERS | {"width": 128, "ffn": 256},
     "sort": LETTERS,
     "reverse": LETTERS,
     "multi30k": {
