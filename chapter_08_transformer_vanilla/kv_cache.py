@@ -52,8 +52,8 @@ class KVCache:
             self.values.narrow(2, places, keys.shape[2]).copy_(values)
             return
         rows = torch.arange(len(keys), device=keys.device)[:, None]  # (B, 1)
-        self.keys[rows, :, places] = keys.transpose(1, 2)  # (B, T, h, d)
-        self.values[rows, :, places] = values.transpose(1, 2)
+        self.keys[rows, :, places] = keys.transpose(1, 2).to(self.keys.dtype)  # (B, T, h, d)
+        self.values[rows, :, places] = values.transpose(1, 2).to(self.values.dtype)
 
     def select(self, rows: Tensor) -> None:
         """Row i becomes what row rows[i] was. (index_select copies faster than [rows].)"""

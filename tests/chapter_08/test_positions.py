@@ -315,10 +315,10 @@ def test_rows_of_different_length_go_on_in_one_cache(kind):
     short = [cache.keys[0].clone() for cache in cached.caches]
     for token in target[:, 2:4].T:
         cached.step(token)
-    for cache, keys in zip(cached.caches, short, strict=True):  # row 0 forgets two tokens
-        cache.lengths[0] = 2
-        cache.keys[0, :, 2:] = 7.0  # whatever stands there is not read
+    cached.lengths[0] = 2  # row 0 forgets two tokens
+    for cache, keys in zip(cached.caches, short, strict=True):
         assert torch.equal(cache.keys[0, :, :2], keys[:, :2])
+        cache.keys[0, :, 2:] = 7.0  # whatever stands there is not read
     found = cached.step(torch.stack([target[0, 2], target[1, 4]]))  # (B, V)
     for row, steps in ((0, 3), (1, 5)):
         alone = FullSteps(model, source[row : row + 1])
