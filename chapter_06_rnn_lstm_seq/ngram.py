@@ -129,12 +129,15 @@ class KneserNey:
         p = np.full(len(ids), 1 / self.vocab_size)
         contexts = np.zeros(len(ids), dtype=np.int64)  # the empty one
         for level in self.levels:
-            seen = contexts != NOWHERE
-            seen[seen] = level.totals[contexts[seen]] > 0
+            known = contexts != NOWHERE
             places = np.full(len(ids), NOWHERE)
-            places[seen] = level.find(contexts[seen] * self.vocab_size + ids[seen])
+            places[known] = level.find(contexts[known] * self.vocab_size + ids[known])
+            # A context that stood at the text's beginning alone was behind no token: its total is
+            # 0 and says nothing here, but it may be part of a longer one that does.
+            seen = known.copy()
+            seen[known] = level.totals[contexts[known]] > 0
             p[seen] *= level.backoff[contexts[seen]]
-            here = places != NOWHERE
+            here = seen & (places != NOWHERE)
             p[here] += level.discounted(places[here]) / level.totals[contexts[here]]
             contexts = np.append(NOWHERE, places[:-1])  # what ends one token earlier
         return p
