@@ -63,8 +63,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 SMALL = {"width": 64, "ffn": 128, "tokens": 1_000, "epochs": 8, "lr": 5e-3, "warmup": 100}
 QUICK = {
     "numbers": SMALL | {"most": 2, "lines": 8_000},
-    "sort": SMALL | {"most": 6, "lines": 4_000, "epochs": 6},
-    "reverse": SMALL | {"most": 6, "lines": 4_000, "epochs": 6},
+    "sort": SMALL | {"most": 6, "lines": 4_000, "epochs": 6, "layers": 1},
+    "reverse": SMALL | {"most": 6, "lines": 4_000, "epochs": 6, "layers": 1},
     "multi30k": {"width": 32, "ffn": 64, "layers": 2, "epochs": 1},
 }  # fmt: skip
 

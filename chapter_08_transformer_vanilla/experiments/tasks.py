@@ -55,21 +55,24 @@ def load_data(
     UserError or MissingDataError as in the loaders of chapters 6 and 7.
     """
     if name in ("sort", "reverse"):
-        return load_letters(name, most or 12, lines or 40_000)
+        return load_letters(name, most or 12, lines or 40_000, 50 if quick else 200)
     if name == "multi30k":
-        return load_task(name, source, target, "bpe", data_dir, limit=1000 if quick else None)
+        return load_task(name, source, target, "bpe", data_dir, limit=300 if quick else None)
     most = most or 6
     options: dict[str, Any] = {"most": most, "train": lines or 60_000, **lists(quick)}
     task = load_task(name, source, target, "bpe", **options)
     return with_longer_lists(task, most, quick)
 
 
-def load_letters(name: str, most: int, lines: int) -> Task:
-    """Random letters and what is to be written of them; no test line is in the training part."""
+def load_letters(name: str, most: int, lines: int, tested: int = 200) -> Task:
+    """Random letters and what is to be written of them; no test line is in the training part.
+
+    tested: test lines of each length.
+    """
     known: set[str] = set()
     parts, counts = [], []
     for seed, (longest, rows) in enumerate(
-        [(most, lines), (most, 500), (most + LONGER, 200 * (most + LONGER - SHORTEST + 1))]
+        [(most, lines), (most, 500), (most + LONGER, tested * (most + LONGER - SHORTEST + 1))]
     ):
         pairs = drawn(name, longest, rows, known, seed)
         known |= {line for line, _ in pairs}
