@@ -31,20 +31,26 @@ def lengths_figure(metrics: dict[str, Any]) -> Any:
     return fig
 
 
-def curves_figure(rows: Sequence[dict[str, Any]], name: str) -> Any:
-    """Loss and accuracy of the validation part by epoch: mean over the seeds, a curve a network."""
+def curves_figure(
+    rows: Sequence[dict[str, Any]],
+    name: str,
+    what: str = "attention",
+    names: dict[str, dict[str, str]] = NAMES,
+) -> Any:
+    """Loss and accuracy of the validation part by epoch: mean over the seeds, a curve a network.
+
+    what: the fact of a row that tells networks apart; names: what its values are called.
+    """
     fig, axes = plotting.subplots(1, 2, width=9.0, height=3.2)
     for ax, key, scale in ((axes[0], "val_loss", 1), (axes[1], "val_accuracy", 100)):
-        for place, kind in enumerate(dict.fromkeys(row["attention"] for row in rows)):
+        for place, kind in enumerate(dict.fromkeys(row[what] for row in rows)):
             curves = [
-                [scale * epoch[key] for epoch in row["curve"]]
-                for row in rows
-                if row["attention"] == kind
+                [scale * epoch[key] for epoch in row["curve"]] for row in rows if row[what] == kind
             ]
             look = {"linestyle": plotting.DASHES[place], "marker": plotting.MARKERS[place]}
             epochs = range(1, len(curves[0]) + 1)
-            ax.plot(epochs, np.mean(curves, axis=0), label=NAMES[kind]["en"], **look)
-        ax.set(xlabel="epoch", xticks=list(epochs))
+            ax.plot(epochs, np.mean(curves, axis=0), label=names[kind]["en"], **look)
+        ax.set(xlabel="epoch", xticks=list(epochs)[:: -(-len(epochs) // 15)])
         ax.legend(fontsize=8)
     axes[0].set(ylabel="cross-entropy (nats a token)", title=f"{name}, validation loss")
     axes[0].set_yscale("log")

@@ -14,7 +14,7 @@ from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import History, fit
 from chapter_06_rnn_lstm_seq.experiments.translation import Task, translate
 from chapter_06_rnn_lstm_seq.seq2seq import sequence_loss
-from chapter_08_transformer_vanilla.experiments.writing import TASK, writer
+from chapter_08_transformer_vanilla.experiments.writing import DATA_OPTIONS, TASK, writer
 from chapter_08_transformer_vanilla.training_recipe import (
     NoamLR,
     TokenBatches,
@@ -43,6 +43,7 @@ def train_transformer(
     optimizer, scheduler = stepping(model, args, args.epochs * len(train))
     facts = {"architecture": architecture, "dataset": task.data.name, "task": TASK}
     facts |= {"languages": task.data.notes["languages"], "tokenizers": task.state()}
+    facts |= {"options": {name: getattr(args, name) for name in DATA_OPTIONS}}
     history = fit(
         model,
         sequence_loss(smoothing=args.smoothing),

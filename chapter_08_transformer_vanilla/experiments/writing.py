@@ -14,9 +14,11 @@ from chapter_08_transformer_vanilla.decoding import beam_search, greedy
 from chapter_08_transformer_vanilla.experiments.tasks import load_data
 from chapter_08_transformer_vanilla.kv_cache import CachedSteps, FullSteps
 from chapter_08_transformer_vanilla.transformer import TranslationTransformer
+from utils.checkpoint import CheckpointError
 from utils.datasets.pairs import load_pairs
 
 TASK = "translation with a Transformer"
+DATA_OPTIONS = ("task", "src", "tgt", "most", "lines", "quick")  # of train.py: what is read
 ALPHA = 0.6  # of the length penalty, as in Vaswani et al. 2017
 Write = Callable[[Tensor, int, int, int], Tensor]
 
@@ -28,7 +30,9 @@ def load_transformer(path: str | Path) -> tuple[TranslationTransformer, Task, di
 
 def shipped_task(task: Task, checkpoint: dict[str, Any], data_dir: str | None = None) -> Task:
     """The tokenizers of a checkpoint with the data that it was trained for."""
-    options = checkpoint["options"]
+    options = checkpoint.get("options") or {}
+    if missing := set(DATA_OPTIONS) - options.keys():
+        raise CheckpointError(f"the checkpoint does not say its data: {', '.join(sorted(missing))}")
     if options["task"] == "multi30k":
         return replace(task, data=load_pairs("multi30k", options["src"], options["tgt"], data_dir))
     lines = 10 if options["task"] == "numbers" else options["lines"]  # letters: none known before

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from chapter_07_attention_mechanism.figures.train_translation import (
+    curves_figure as curves_of_networks,
+)
 from chapter_08_transformer_vanilla.experiments.tables import EARLIER, KINDS, OURS, earlier_rows
 from utils import plotting
 
@@ -39,21 +42,5 @@ def lengths_figure(metrics: dict[str, Any], task: str) -> Any:
 
 
 def curves_figure(rows: Sequence[dict[str, Any]], name: str) -> Any:
-    """Loss and accuracy of the validation part by epoch: mean over the seeds, a curve a network."""
-    fig, axes = plotting.subplots(1, 2, width=9.0, height=3.2)
-    for ax, key, scale in ((axes[0], "val_loss", 1), (axes[1], "val_accuracy", 100)):
-        for place, kind in enumerate(dict.fromkeys(row["positions"] for row in rows)):
-            curves = [
-                [scale * epoch[key] for epoch in row["curve"]]
-                for row in rows
-                if row["positions"] == kind
-            ]
-            look = {"linestyle": plotting.DASHES[place], "marker": plotting.MARKERS[place]}
-            epochs = range(1, len(curves[0]) + 1)
-            ax.plot(epochs, np.mean(curves, axis=0), label=KINDS[kind]["en"], **look)
-        ax.set(xlabel="epoch")
-        ax.legend(fontsize=8)
-    axes[0].set(ylabel="cross-entropy (nats a token)", title=f"{name}, validation loss")
-    axes[0].set_yscale("log")
-    axes[1].set(ylabel="tokens right (%)", title=f"{name}, teacher forcing")
-    return fig
+    """Chapter 7's curves of the validation part, a curve a kind of positions."""
+    return curves_of_networks(rows, name, "positions", KINDS)

@@ -16,7 +16,7 @@ from chapter_08_transformer_vanilla.experiments.maps import maps_of
 from chapter_08_transformer_vanilla.experiments.measures import exact_by_count
 from chapter_08_transformer_vanilla.experiments.tasks import LONGER, SHORTEST, load_data
 from chapter_08_transformer_vanilla.experiments.writing import load_transformer, writer
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.file_io_util import read_json, read_jsonl
 
 ROOT = Path(train.__file__).parents[1]
@@ -182,6 +182,27 @@ def test_a_longer_line_than_trained_is_named(tmp_path, capsys, transformer_check
     words = ["--checkpoint", str(transformer_checkpoint()), "--text", "one, " * 20 + "two"]
     assert script.main([*words, "--limit", "5", "--output_dir", str(tmp_path)]) == 0
     assert "no line of the training had more than 12" in capsys.readouterr().out
+
+
+def test_the_best_weights_of_a_run_can_be_evaluated_and_translated_with(tmp_path, capsys):
+    words = [*TINY, "--epochs", "1", "--output_dir", str(tmp_path), "--run_name", "run"]
+    assert train.main(words) == 0
+    best = tmp_path / "chapter_08_transformer_vanilla/train-run/sinusoidal/seed_42/best.pth"
+    out = ["--checkpoint", str(best), "--output_dir", str(tmp_path)]
+    assert evaluate.main([*out, "--run_name", "e"]) == 0
+    found = read_json(best.parents[3] / "evaluate-e" / "evaluate.json")["metrics"]
+    said_before = read_json(best.parents[2] / "train_reverse.json")["metrics"]
+    exact = said_before["kinds"]["sinusoidal"]["exact_percent"]
+    assert found["exact_percent"] == {k: value[0] for k, value in exact.items()}
+    assert script.main([*out, "--text", "a d b"]) == 0
+    capsys.readouterr()
+    nothing = load_checkpoint(best) | {"options": None}
+    state, architecture = nothing.pop("state"), nothing.pop("architecture")
+    facts = {k: nothing[k] for k in ("task", "languages", "tokenizers")}
+    path = tmp_path / "no_options.pth"
+    save_checkpoint(path, state, architecture=architecture, dataset="letters", metrics={}, **facts)
+    assert evaluate.main(["--checkpoint", str(path), "--output_dir", str(tmp_path)]) == 2
+    assert "does not say its data" in said(capsys)
 
 
 def test_evaluate_says_what_train_said(tmp_path, capsys, transformer_checkpoint):
