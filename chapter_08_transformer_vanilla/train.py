@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from chapter_06_rnn_lstm_seq.experiments.translation import Task
-from chapter_08_transformer_vanilla.experiments.measures import bleu, exact_by_count
+from chapter_08_transformer_vanilla.experiments.measures import exact_by_count, ways_to_write
 from chapter_08_transformer_vanilla.experiments.tables import (
     lines_metrics,
     lines_tables,
@@ -44,7 +44,6 @@ from utils.model_summary import parameter_count
 from utils.run import Run
 from utils.threads import save_row
 
-BEAMS = 5
 # What --task decides where the option is not given: sizes for minutes on two slow cores.
 LETTERS = {
     "width": 64, "heads": 4, "layers": 2, "ffn": 128, "dropout": 0.0, "smoothing": 0.0,
@@ -56,7 +55,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "reverse": LETTERS,
     "multi30k": {
         "width": 128, "heads": 4, "layers": 4, "ffn": 256, "dropout": 0.2, "smoothing": 0.1,
-        "tokens": 4_000, "lr": 2e-3, "warmup": 1_000, "epochs": 30, "schedule": "cosine",
+        "tokens": 4_000, "lr": 3e-3, "warmup": 1_000, "epochs": 13, "schedule": "cosine",
         "average": 5,
     },
 }  # fmt: skip
@@ -154,15 +153,7 @@ def measure(model, task: Task, args: argparse.Namespace, folder: Path) -> dict[s
     """What one network can do on the test part; sentences also with averaged weights."""
     if args.task != "multi30k":
         return exact_by_count(model, task)
-    found = {"greedy": bleu(model, task, 1, task.data.test)}
-    found["beam"] = bleu(model, task, BEAMS, task.data.test)
-    if args.average:
-        found["average"] = bleu(averaged(model, folder), task, BEAMS, task.data.test)
-    written = found["average" if args.average else "beam"]["written"]
-    examples = [[*pair, line] for pair, line in zip(task.data.test[:5], written, strict=False)]
-    for row in found.values():
-        del row["written"]
-    return {"ways": found, "examples": examples}
+    return ways_to_write(model, task, partial(averaged, model, folder) if args.average else None)
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -199,17 +190,24 @@ def report_lines(args: argparse.Namespace, run: Run, task: Task, rows: list[dict
 
 
 def report_sentences(args: argparse.Namespace, run: Run, task: Task, rows: list[dict]) -> None:
-    """Result, weights, curves and the rows of the course's table of translation."""
+    """Result, weights, curves and the rows of the course's table of translation.
+
+    A training of another length than the default's has a result of its own, and in the course's
+    table the row of its best way of writing.
+    """
+    usual = args.quick or args.epochs == DEFAULTS[args.task]["epochs"]
     metrics, name = sentences_metrics(rows), f"train_{args.task}"
+    name, key = (name, "") if usual else (f"{name}_{args.epochs}_epochs", f"_{args.epochs}_epochs")
     run.save_result(name, metrics, sentences_tables(metrics), seeds_of(rows))
     if not args.quick and (args.src, args.tgt) == ("en", "de"):
-        for way, row in thread_rows(rows, seeds_of(rows), args.threads or 2).items():
-            save_row(run, f"transformer_{way}", row)
+        found = thread_rows(rows, seeds_of(rows), args.threads or 2, None if usual else args.epochs)
+        for way, row in found.items():
+            save_row(run, f"transformer_{way}{key}", row)
     save_weights(args, run, task, rows[0])
     run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     shown = {f"BLEU, {way}": row["bleu"][0] for way, row in metrics["ways"].items()}
     shown |= {"signature": metrics["signature"]}
-    run.finish(shown, next_command(run, f"{name}.pth", task))
+    run.finish(shown, next_command(run, f"train_{args.task}.pth", task))
 
 
 def next_command(run: Run, file: str, task: Task) -> str:
@@ -256,7 +254,7 @@ def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, fl
     task = shipped_task(task, checkpoint, data_dir)
     kind = checkpoint["options"]["task"]
     if kind == "multi30k":
-        return card(kind, {"ways": {"beam": bleu(model, task, BEAMS, task.data.test)}})
+        return card(kind, ways_to_write(model, task, None, only="beam"))
     return card(kind, exact_by_count(model, task))
 
 

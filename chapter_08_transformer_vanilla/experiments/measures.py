@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import nn
+
 from chapter_06_rnn_lstm_seq.experiments.translation import Task, scores, translate
+from chapter_08_transformer_vanilla.experiments.bleu import bootstrap, paired_bootstrap
 from chapter_08_transformer_vanilla.experiments.writing import writer
 from chapter_08_transformer_vanilla.transformer import TranslationTransformer
 
 BATCH = 200
+BEAMS = 5
+WAYS = {"greedy": 1, "beam": BEAMS, "average": BEAMS}  # beams of each way of writing
 
 
 def exact_by_count(model: TranslationTransformer, task: Task) -> dict[str, dict[str, float]]:
@@ -37,3 +42,28 @@ def bleu(
     batch = BATCH if beams == 1 else BATCH // beams
     lines = translate(model, task, sources, batch, 100, writer(model, beams))
     return {**scores(lines, references), "written": lines}
+
+
+def ways_to_write(
+    model: nn.Module, task: Task, averaged: Callable[[], nn.Module] | None, only: str = ""
+) -> dict[str, Any]:
+    """The test part written greedily, by beam search and, where `averaged` gives that network, by
+    beam search with averaged weights: scores with their 95 % intervals, what each way adds to the
+    one before it on the same draws of lines, and five examples. only: this way alone.
+    """
+    pairs = task.data.test
+    references = [reference for _, reference in pairs]
+    ways: dict[str, Any] = {}
+    gains: dict[str, Any] = {}
+    before: list[str] = []
+    for way, beams in WAYS.items():
+        if (only and way != only) or (way == "average" and averaged is None):
+            continue
+        found = bleu(averaged() if way == "average" else model, task, beams, pairs)
+        lines = found.pop("written")
+        ways[way] = found | {"interval": bootstrap(lines, references)}
+        if before:
+            gains[way] = paired_bootstrap(lines, before, references)
+        before = lines
+    examples = [[*pair, line] for pair, line in zip(pairs[:5], before, strict=False)]
+    return {"ways": ways, "gains": gains, "examples": examples}

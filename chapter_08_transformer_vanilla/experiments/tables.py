@@ -31,6 +31,10 @@ EARLIER = {  # of chapter 7's result: the kind of attention, and what it is call
     "additive": {"en": "GRU, additive attention (7)", "zh": "GRU，加性注意力（7）"},
 }
 OURS = {"en": "Transformer (8)", "zh": "Transformer（8）"}
+GAINS = {
+    "beam": {"en": "beam 5 over greedy", "zh": "束宽 5 相对贪心"},
+    "average": {"en": "averaged weights over the best epoch's", "zh": "平均权重相对最佳轮权重"},
+}
 
 
 def lines_metrics(rows: Rows, trained: int) -> dict[str, Any]:
@@ -96,6 +100,8 @@ def sentences_metrics(rows: Rows) -> dict[str, Any]:
     first = rows[0]
     return {
         "ways": ways,
+        "intervals": {way: row["interval"] for way, row in first["ways"].items()},
+        "gains": [{"seed": row["seed"], **row["gains"]} for row in rows],
         "seeds": len(rows),
         "signature": first["ways"]["greedy"]["signature"],
         "parameters": first["parameters"],
@@ -105,18 +111,48 @@ def sentences_metrics(rows: Rows) -> dict[str, Any]:
 
 
 def sentences_tables(metrics: dict[str, Any]) -> dict[str, Any]:
-    """main: how good the lines are, by way of writing."""
-    columns = [("Written", "写法", "s"), ("BLEU", "BLEU", ".2f"), ("chrF", "chrF", ".2f")]
+    """main: how good the lines are, by way of writing. gains: what each way adds to the one before,
+    seed by seed, with the interval over the choice of test lines."""
+    interval = ("95 % interval, first seed", "95 % 区间，首个种子", "s")
+    columns = [("Written", "写法", "s"), ("BLEU", "BLEU", ".2f"), interval, ("chrF", "chrF", ".2f")]
     rows = [
-        [WAYS[way], *(cell(metrics, row[name]) for name in ("bleu", "chrf"))]
+        [
+            WAYS[way], cell(metrics, row["bleu"]), between(metrics["intervals"][way]),
+            cell(metrics, row["chrf"]),
+        ]
         for way, row in metrics["ways"].items()
-    ]
-    return {"main": table(columns, rows)}
+    ]  # fmt: skip
+    titles = [
+        ("Seed", "种子", "d"), ("What is added", "增加的做法", "s"), ("BLEU", "BLEU", "+.2f"),
+        ("95 % interval", "95 % 区间", "s"), ("p", "p", ".3f"),
+    ]  # fmt: skip
+    gains = [
+        [row["seed"], GAINS[way], row[way]["difference"], between(row[way]["interval"], "+"),
+         row[way]["p"]]
+        for row in metrics["gains"]
+        for way in GAINS
+        if way in row
+    ]  # fmt: skip
+    return {"main": table(columns, rows), "gains": table(titles, gains)}
 
 
-def thread_rows(rows: Rows, seeds: list[int], cores: int) -> dict[str, dict[str, Any]]:
-    """Rows of the table of translation, one a way of writing; minutes by the clock."""
+def between(interval: tuple[float, float], sign: str = "") -> dict[str, str]:
+    """An interval in words."""
+    low, high = (f"{value:{sign}.1f}" for value in interval)
+    return {"en": f"{low} to {high}", "zh": f"{low} 至 {high}"}
+
+
+def thread_rows(
+    rows: Rows, seeds: list[int], cores: int, epochs: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """Rows of the table of translation, one a way of writing; minutes by the clock.
+
+    epochs: of a training of another length than the usual one; then only its last way of writing.
+    """
     name = {"en": "Transformer, {}", "zh": "Transformer，{}"}
+    if epochs is not None:
+        name = {"en": name["en"] + f", {epochs} epochs", "zh": name["zh"] + f"，{epochs} 轮"}
+    ways = list(rows[0]["ways"])
     return {
         way: translation_row(
             {lang: text.format(WAYS[way][lang]) for lang, text in name.items()},
@@ -129,5 +165,5 @@ def thread_rows(rows: Rows, seeds: list[int], cores: int) -> dict[str, dict[str,
             minutes=sum(row["seconds"] for row in rows) / 60 / len(rows),
             cores=cores,
         )
-        for way in rows[0]["ways"]
+        for way in (ways if epochs is None else ways[-1:])
     }
