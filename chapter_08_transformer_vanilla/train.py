@@ -48,6 +48,7 @@ from utils.threads import save_row
 LETTERS = {
     "width": 64, "heads": 4, "layers": 2, "ffn": 128, "dropout": 0.0, "smoothing": 0.0,
     "tokens": 2_000, "lr": 4e-3, "warmup": 400, "epochs": 3, "schedule": "cosine", "average": 0,
+    "shift": 0,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "numbers": LETTERS | {"width": 128, "ffn": 256},
@@ -56,7 +57,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "multi30k": {
         "width": 128, "heads": 4, "layers": 4, "ffn": 256, "dropout": 0.2, "smoothing": 0.1,
         "tokens": 4_000, "lr": 3e-3, "warmup": 1_000, "epochs": 13, "schedule": "cosine",
-        "average": 5,
+        "average": 5, "shift": 0,
     },
 }  # fmt: skip
 SMALL = {"width": 64, "ffn": 128, "tokens": 1_000, "epochs": 8, "lr": 5e-3, "warmup": 100}
@@ -96,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("tokens", cli.positive_int, "tokens of a batch, both languages, padding included"),
         ("lr", cli.positive_float, "highest learning rate"),
         ("warmup", cli.positive_int, "steps until the highest rate"),
+        ("shift", cli.non_negative_int, "in training a line begins at a place from 0 to this one"),
         ("average", cli.non_negative_int, "last epochs whose weights are averaged; 0: none"),
         ("epochs", cli.positive_int, "passes over the lines"),
     ):
@@ -128,6 +130,7 @@ def architecture_of(args: argparse.Namespace, task: Task, positions: str) -> dic
         "dropout": args.dropout,
         "norm_first": args.norm == "pre",
         "positions": positions,
+        "shift": args.shift,
     }
 
 

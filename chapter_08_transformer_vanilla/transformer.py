@@ -161,7 +161,9 @@ class TranslationTransformer(nn.Module):
     """The translator: token ids in, logits out. One vocabulary for both languages.
 
     vocabulary: V. width: D. heads: h. ffn: F. layers: of the encoder and of the decoder.
-    norm_first: pre-norm. positions: one of positions.KINDS; longest: of "learned".
+    norm_first: pre-norm. positions: one of positions.KINDS; longest: of "learned". shift: in
+    training a line begins at a place drawn from 0 to `shift`, so that late places are met as often
+    as early ones (Kiyono et al. 2021); relative positions do not see it.
     """
 
     def __init__(
@@ -176,9 +178,10 @@ class TranslationTransformer(nn.Module):
         positions: str = "sinusoidal",
         longest: int = 512,
         pad: int = 0,
+        shift: int = 0,
     ) -> None:
         super().__init__()
-        self.pad, self.scale = pad, width**0.5
+        self.pad, self.scale, self.shift = pad, width**0.5, shift
         self.embedding = embedding(vocabulary, width, pad)  # rows of length about 1, the pad's 0
         of = (positions, width, heads, longest)
         self.source_positions = make_positions(*of, bidirectional=True)
@@ -193,6 +196,12 @@ class TranslationTransformer(nn.Module):
         x, added = self.scale * self.embedding(ids), positions.added(places)
         return self.drop(x if added is None else x + added.to(x.dtype))
 
+    def start(self, ids: Tensor) -> Tensor:
+        """The place of the first token of each line (B, T): (B, 1), or (1, 1) where it is 0."""
+        if not self.training or not self.shift:
+            return ids.new_zeros(1, 1)
+        return torch.randint(self.shift + 1, (len(ids), 1), device=ids.device)
+
     def encode(self, source: Tensor, kept: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Ids (B, S) -> memory (B, S, D) and the mask of its padding (B, S), True = hidden.
 
@@ -200,7 +209,7 @@ class TranslationTransformer(nn.Module):
         """
         places = torch.arange(source.shape[1], device=source.device)  # (S,)
         hidden = source == self.pad
-        x = self.placed(source, places, self.source_positions)
+        x = self.placed(source, self.start(source) + places, self.source_positions)
         bias = for_batch(self.source_positions.bias(places, places), len(source))
         encoder = self.transformer.encoder
         for layer in encoder.layers:
@@ -222,7 +231,7 @@ class TranslationTransformer(nn.Module):
         """
         steps = target.shape[1]
         places = torch.arange(steps, device=target.device)  # (T,)
-        x = self.placed(target, places, self.target_positions)
+        x = self.placed(target, self.start(target) + places, self.target_positions)
         future = ~causal_mask(steps, device=target.device)  # (T, T), True = hidden
         bias = for_batch(self.target_positions.bias(places, places), len(target))
         if bias is not None:

@@ -5,6 +5,7 @@ Rows are what `run.once` logged, one a network and seed; from a resumed run they
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ def lines_tables(metrics: dict[str, Any], task: str = "") -> dict[str, Any]:
     return {"main": table(columns, rows)}
 
 
+def minutes_of(curve: Rows) -> float:
+    """All epochs at the speed of the fastest: the others may have shared the machine."""
+    ends = [0.0, *(epoch["seconds"] for epoch in curve)]
+    return min(end - start for start, end in pairwise(ends)) * len(curve) / 60
+
+
 def sentences_metrics(rows: Rows) -> dict[str, Any]:
     """By way of writing: BLEU and chrF, (mean, deviation) over the seeds."""
     ways = {
@@ -105,7 +112,7 @@ def sentences_metrics(rows: Rows) -> dict[str, Any]:
         "seeds": len(rows),
         "signature": first["ways"]["greedy"]["signature"],
         "parameters": first["parameters"],
-        "minutes": mean_std(row["seconds"] / 60 for row in rows),
+        "minutes": mean_std(minutes_of(row["curve"]) for row in rows),
         "examples": first["examples"],
     }
 
@@ -145,7 +152,7 @@ def between(interval: tuple[float, float], sign: str = "") -> dict[str, str]:
 def thread_rows(
     rows: Rows, seeds: list[int], cores: int, epochs: int | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Rows of the table of translation, one a way of writing; minutes by the clock.
+    """Rows of the table of translation, one a way of writing.
 
     epochs: of a training of another length than the usual one; then only its last way of writing.
     """
@@ -162,7 +169,7 @@ def thread_rows(
             chrf=[row["ways"][way]["chrf"] for row in rows],
             signature=rows[0]["ways"][way]["signature"],
             seeds=seeds,
-            minutes=sum(row["seconds"] for row in rows) / 60 / len(rows),
+            minutes=sum(minutes_of(row["curve"]) for row in rows) / len(rows),
             cores=cores,
         )
         for way in (ways if epochs is None else ways[-1:])
