@@ -227,7 +227,7 @@ def _run(
             current.finish()
         return 0
     except MissingDataError as error:
-        print(f"{parser.prog}: {error.advice(_choices(parser, 'dataset'))}", file=sys.stderr)
+        print(f"{parser.prog}: {_advice(parser, error)}", file=sys.stderr)
         return 2
     except UserError as error:
         if current is not None:
@@ -255,6 +255,14 @@ def in_words(error: Exception) -> str:
     said = str(error).lower()
     found = [sentence for words, sentence in IN_WORDS.items() if words in said]
     return MEMORY if isinstance(error, MemoryError) else "".join(found[:1])
+
+
+def _advice(parser: argparse.ArgumentParser, error: MissingDataError) -> str:
+    """The error's sentence, with an embedded set that this script takes as --dataset or --task."""
+    tasks = _choices(parser, "task") or ()
+    if any(name in tasks for name in error.alternatives):
+        return error.advice(tasks, "--task")
+    return error.advice(_choices(parser, "dataset"))
 
 
 def _choices(parser: argparse.ArgumentParser, option: str) -> Sequence[str] | None:

@@ -20,11 +20,11 @@ class MissingDataError(UserError):
         self.sentence, self.alternatives = sentence, alternatives
         super().__init__(self.advice())
 
-    def advice(self, choices: Collection[str] | None = None) -> str:
+    def advice(self, choices: Collection[str] | None = None, option: str = "--dataset") -> str:
         """The sentence with the first alternative that is among a script's choices (None: all)."""
         for name in self.alternatives:
             if choices is None or name in choices:
-                return f"{self.sentence}, or use the embedded set with `--dataset {name}`."
+                return f"{self.sentence}, or use the embedded set with `{option} {name}`."
         return f"{self.sentence}."
 
 

@@ -110,6 +110,17 @@ def test_a_missing_set_is_replaced_by_one_that_the_script_takes(tmp_path, capsys
     assert capsys.readouterr().err.strip().endswith(advised)
 
 
+def test_the_embedded_set_may_be_a_task(tmp_path, capsys):
+    def body(args, run):
+        raise MissingDataError("the data set sick is not here", ("pairs",))
+
+    parser = cli.make_parser("Demo.", examples=["python demo.py"])
+    parser.add_argument("--task", choices=["sick", "pairs"], help="sentences")
+    argv = ["--output_dir", str(tmp_path)]
+    assert cli.run(parser, body, script=str(tmp_path / "demo.py"), argv=argv) == 2
+    assert capsys.readouterr().err.strip().endswith("or use the embedded set with `--task pairs`.")
+
+
 def test_a_defect_of_ours_keeps_its_traceback(tmp_path):
     def defect(args, run):
         raise ZeroDivisionError

@@ -26,6 +26,7 @@ from utils.terminal import guarded, path
 EMBEDDED_TEXT = {
     "topics": "text, about 465,000 characters",
     "number_words": "words of numbers, any count",
+    "number_pairs": "pairs of numbers in words, 3 classes",
     "lorenz": "a chaotic series, any length",
 }
 MANY_CLASSES = 12  # with more, only the range of the class sizes is printed
@@ -93,7 +94,7 @@ def list_texts(args: argparse.Namespace) -> None:
         print(f"{name:16} {source.summary:26} {place or 'missing'}")
         print(f"{'':16} {source.title}; {source.licence}")
         if place is None:
-            get = how_to_put if source.archive else download_command
+            get = download_command if source.fetchable else how_to_put
             print(f"{'':16} {get(source, args.data_dir)}")
 
 

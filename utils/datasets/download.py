@@ -81,14 +81,18 @@ def download_texts(source: TextSource, data_dir: str | Path | None = None) -> Pa
     UserError: no official address, no network, no room.
     """
     place = find_text(source, data_dir)
-    if source.archive and place is None:
-        raise UserError(f"cannot fetch {source.name}: {how_to_put(source, data_dir)}.")
     folder = place or data_root(data_dir) / source.folder
-    for file in source.files:
-        if not _is_good(packed_or_plain(folder, file.name), file.content_md5, text_md5):
-            target = folder / file.published
-            fetch([file.url], target, file.gzip_md5 or file.content_md5)
-            _drop_others(folder, file.name, target)
+    wanted = [
+        file
+        for file in source.files
+        if not _is_good(packed_or_plain(folder, file.name), file.content_md5, text_md5)
+    ]
+    if not source.fetchable and (place is None or wanted):
+        raise UserError(f"cannot fetch {source.name}: {how_to_put(source, data_dir)}.")
+    for file in wanted:
+        target = folder / file.published
+        fetch([file.url], target, file.gzip_md5 or file.content_md5)
+        _drop_others(folder, file.name, target)
     return folder
 
 

@@ -14,7 +14,7 @@ it is a matter of weight, no leak, and stays).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Labelled:
     def take(self, indices: np.ndarray) -> Labelled:
         """The items at `indices`, in that order."""
         return Labelled([self.texts[i] for i in indices], self.labels[indices])
+
+    def keys(self) -> list[Hashable]:
+        """What tells each item from another, (N,)."""
+        return [key(text) for text in self.texts]
 
 
 @dataclass(frozen=True)
@@ -122,21 +126,21 @@ def without_copies(
     name: str, train: Labelled, val: Labelled, test: Labelled, classes: tuple[str, ...], split: str
 ) -> SentenceData:
     """Take from `train` what is in `val` or `test`, from `val` what is in `test`; count it."""
-    in_test = set(map(key, test.texts))
+    in_test = set(test.keys())
     val, of_val = dropped(val, in_test)
-    train, of_train = dropped(train, in_test | set(map(key, val.texts)))
+    train, of_train = dropped(train, in_test | set(val.keys()))
     notes = {
         "split": split,
         "copies_removed_from_train": of_train,
         "copies_removed_from_val": of_val,
-        "repeated_within_train": len(train) - len(set(map(key, train.texts))),
+        "repeated_within_train": len(train) - len(set(train.keys())),
     }
     return SentenceData(name, train, val, test, classes, notes)
 
 
-def dropped(part: Labelled, keys: set[str]) -> tuple[Labelled, int]:
-    """`part` without the texts whose key is in `keys`, and how many these were."""
-    kept = np.array([i for i, text in enumerate(part.texts) if key(text) not in keys], dtype=int)
+def dropped(part: Labelled, keys: set[Hashable]) -> tuple[Labelled, int]:
+    """`part` without the items whose key is in `keys`, and how many these were."""
+    kept = np.array([i for i, own in enumerate(part.keys()) if own not in keys], dtype=int)
     return part.take(kept), len(part) - len(kept)
 
 

@@ -55,6 +55,11 @@ class TextSource:
     files: tuple[TextFile, ...] = ()
     archive: str = ""
 
+    @property
+    def fetchable(self) -> bool:
+        """Whether every file has an address."""
+        return bool(self.files) and all(file.url for file in self.files)
+
 
 SHAKESPEARE = TextSource(
     name="tiny_shakespeare",
@@ -174,6 +179,20 @@ TREC = TextSource(
     ),
 )
 
+SICK = TextSource(
+    name="sick",
+    title="SICK (Marelli and others 2014): pairs of sentences, entailment and relatedness",
+    folder="sick",
+    summary="9,417 pairs, 3 classes",
+    licence="CC BY-NC-SA 3.0",
+    embedded_alternative="pairs",
+    files=(  # a split of the course, made from praguna/sick_dataset: no published file has it
+        TextFile("train.tsv", "52f084ca4474fc3707019115c352278a"),
+        TextFile("val.tsv", "17d2da8f1543086e6eabd0a5188fadad"),
+        TextFile("test.tsv", "a1cb18781782660e843d1c108460ad6b"),
+    ),
+)
+
 ETT_URL = f"{RAW}zhouhaoyi/ETDataset/main/ETT-small/"
 ETT = TextSource(
     name="ett",
@@ -190,7 +209,7 @@ ETT = TextSource(
 
 TEXT_SOURCES: dict[str, TextSource] = {
     source.name: source
-    for source in (SHAKESPEARE, NAMES, NOVELS, MULTI30K, RT_POLARITY, SST2, TREC, ETT)
+    for source in (SHAKESPEARE, NAMES, NOVELS, MULTI30K, RT_POLARITY, SST2, TREC, SICK, ETT)
 }
 
 
@@ -232,9 +251,10 @@ def read_text_file(source: TextSource, name: str, data_dir: str | Path | None = 
     content = unpacked(path)
     file = next(file for file in source.files if file.name == name)
     if md5(content) != file.content_md5:
+        again = f"fetch it again with `{download_command(source, data_dir)}`"
         raise UserError(
-            f"{path} is not the published file (its MD5 sum differs); remove it and fetch it again "
-            f"with `{download_command(source, data_dir)}`."
+            f"{path} is not the published file (its MD5 sum differs); remove it and "
+            f"{again if source.fetchable else 'put the right one there'}."
         )
     return content
 
@@ -266,7 +286,7 @@ def missing_text(source: TextSource, data_dir: str | Path | None = None) -> Miss
         wanted = f"{source.archive}.tar.xz, or train/*.txt and val/*.txt"
     places = " and ".join(map(str, text_folders(source, data_dir)))
     get = how_to_put(source, data_dir)
-    if not source.archive:
+    if source.fetchable:
         get = f"fetch it with `{download_command(source, data_dir)}`"
     sentence = (
         f"the data set {source.name} is not here: looked for {wanted} in {places} (from {origin}); "
@@ -278,7 +298,8 @@ def missing_text(source: TextSource, data_dir: str | Path | None = None) -> Miss
 def how_to_put(source: TextSource, data_dir: str | Path | None = None) -> str:
     """What to do by hand where no address is known."""
     own = data_root(data_dir) / source.folder
-    return (
-        f"it has no official address to fetch it from: put UTF-8 text into {own} as train/*.txt "
-        "and val/*.txt"
-    )
+    if source.archive:
+        what = f"put UTF-8 text into {own} as train/*.txt and val/*.txt"
+    else:
+        what = f"put the course's {', '.join(file.name for file in source.files)} into {own}"
+    return f"it has no official address to fetch it from: {what}"
