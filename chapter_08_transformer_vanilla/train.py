@@ -44,11 +44,11 @@ from utils.model_summary import parameter_count
 from utils.run import Run
 from utils.threads import save_row
 
+SHIFTED, SHIFT = "shifted", 32  # in training a line begins at a place drawn from 0 to SHIFT
 # What --task decides where the option is not given: sizes for minutes on two slow cores.
 LETTERS = {
     "width": 64, "heads": 4, "layers": 2, "ffn": 128, "dropout": 0.0, "smoothing": 0.0,
     "tokens": 2_000, "lr": 4e-3, "warmup": 400, "epochs": 3, "schedule": "cosine", "average": 0,
-    "shift": 0,
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
     "numbers": LETTERS | {"width": 128, "ffn": 256},
@@ -57,7 +57,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "multi30k": {
         "width": 128, "heads": 4, "layers": 4, "ffn": 256, "dropout": 0.2, "smoothing": 0.1,
         "tokens": 4_000, "lr": 3e-3, "warmup": 1_000, "epochs": 13, "schedule": "cosine",
-        "average": 5, "shift": 0,
+        "average": 5,
     },
 }  # fmt: skip
 SMALL = {"width": 64, "ffn": 128, "tokens": 1_000, "epochs": 8, "lr": 5e-3, "warmup": 100}
@@ -82,8 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--lines", type=cli.positive_int, help="lines to train on (default: 60000 "
                        "number lists, 40000 lines of letters)")  # fmt: skip
     group = parser.add_argument_group("network and training (defaults differ by task)")
-    words = "one or more kinds of positions, a network each"
-    group.add_argument("--positions", nargs="+", choices=KINDS, default=["sinusoidal"], help=words)
+    words = f"kinds of positions, a network each; {SHIFTED}: sinusoidal, from a random place on"
+    group.add_argument(
+        "--positions", nargs="+", choices=(*KINDS, SHIFTED), default=["sinusoidal"], help=words
+    )
     group.add_argument("--norm", choices=("pre", "post"), default="pre", help="where norms stand")
     group.add_argument("--schedule", choices=("cosine", "noam"), help="behind the warm-up "
                        "(default: cosine)")  # fmt: skip
@@ -97,7 +99,6 @@ def build_parser() -> argparse.ArgumentParser:
         ("tokens", cli.positive_int, "tokens of a batch, both languages, padding included"),
         ("lr", cli.positive_float, "highest learning rate"),
         ("warmup", cli.positive_int, "steps until the highest rate"),
-        ("shift", cli.non_negative_int, "in training a line begins at a place from 0 to this one"),
         ("average", cli.non_negative_int, "last epochs whose weights are averaged; 0: none"),
         ("epochs", cli.positive_int, "passes over the lines"),
     ):
@@ -129,8 +130,8 @@ def architecture_of(args: argparse.Namespace, task: Task, positions: str) -> dic
         "ffn": args.ffn,
         "dropout": args.dropout,
         "norm_first": args.norm == "pre",
-        "positions": positions,
-        "shift": args.shift,
+        "positions": "sinusoidal" if positions == SHIFTED else positions,
+        "shift": SHIFT if positions == SHIFTED else 0,
     }
 
 

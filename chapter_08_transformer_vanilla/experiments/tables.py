@@ -17,6 +17,7 @@ from utils.threads import translation_row
 Rows = list[dict[str, Any]]
 KINDS = {
     "sinusoidal": {"en": "sinusoidal", "zh": "正弦"},
+    "shifted": {"en": "sinusoidal, shifted", "zh": "正弦，随机起点"},
     "learned": {"en": "learned", "zh": "可学习"},
     "alibi": {"en": "ALiBi", "zh": "ALiBi"},
     "t5": {"en": "T5", "zh": "T5"},

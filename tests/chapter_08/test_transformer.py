@@ -454,3 +454,25 @@ def test_wrong_arguments_of_the_translator():
         TranslationTransformer(WORDS, width=8, heads=3)
     with pytest.raises(ValueError, match="place 12: the table ends at 11"):
         translator("learned")(tokens(1, 13), tokens(1, 2))
+
+
+def test_in_training_a_line_begins_at_a_random_place_and_never_elsewhere():
+    torch.manual_seed(0)
+    model = TranslationTransformer(WORDS, width=8, heads=2, layers=1, ffn=16, dropout=0, shift=5)
+    ids = tokens(400, S)
+    starts = model.start(ids)[:, 0]  # (400,)
+    assert sorted(set(starts.tolist())) == [0, 1, 2, 3, 4, 5]
+    assert model.eval().start(ids).eq(0).all()
+    plain = TranslationTransformer(WORDS, width=8, heads=2, layers=1, ffn=16, dropout=0)
+    plain.load_state_dict(model.state_dict())
+    source, target = tokens(B, S), tokens(B, T)
+    assert torch.equal(model(source, target), plain.eval()(source, target))
+    assert not torch.equal(model.train()(source, target), plain(source, target))
+
+
+def test_relative_positions_do_not_see_where_a_line_begins():
+    torch.manual_seed(0)
+    options = {"width": 8, "heads": 2, "layers": 1, "ffn": 16, "dropout": 0, "positions": "alibi"}
+    model = TranslationTransformer(WORDS, shift=5, **options)
+    source, target = tokens(B, S), tokens(B, T)
+    assert torch.equal(model.train()(source, target), model.eval()(source, target))
