@@ -60,6 +60,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "average": 5,
     },
 }  # fmt: skip
+RECIPE = ("epochs", "tokens", "lr", "warmup", "schedule", "smoothing", "average")
 SMALL = {"width": 64, "ffn": 128, "tokens": 1_000, "epochs": 8, "lr": 5e-3, "warmup": 100}
 QUICK = {
     "numbers": SMALL | {"most": 2, "lines": 8_000},
@@ -240,6 +241,7 @@ def save_weights(args: argparse.Namespace, run: Run, task: Task, row: dict[str, 
         tokenizers=task.state(),
         longest=max(len(task.source.encode(source)) for source, _ in task.data.train),
         parameters=row["parameters"],
+        recipe={name: getattr(args, name) for name in RECIPE},
         seconds=row["seconds"],
     )
 

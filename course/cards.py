@@ -23,6 +23,7 @@ FACTS = [  # (key in the checkpoint, English, Chinese)
     ("dataset", "Data set", "数据集"),
     ("origin", "Pixels", "像素"),
     ("architecture", "Architecture", "结构"),
+    ("recipe", "Recipe", "训练配方"),
     ("metrics", "Metrics", "指标"),
     ("card_note", "Note", "说明"),
     ("seed", "Seed", "随机种子"),
