@@ -32,6 +32,7 @@ from chapter_08_transformer_vanilla.figures import (
     text_block,
     text_counting,
     text_decoding,
+    text_gpt,
     text_positions,
     text_training,
 )
@@ -56,6 +57,8 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "beam_tree": text_decoding.draw_tree,
     "cache": text_decoding.draw_cache,
     "counting": text_counting.draw_counting,
+    "decoder_only": text_gpt.draw_gpt,
+    "windows": text_gpt.draw_windows,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
 MEASURED: dict[str, Any] = {

@@ -16,6 +16,7 @@ RULES = [  # (what a whole fact looks like, how Chinese says it)
     (r"forecast of the next rows of a series", "预测序列的后续各行"),
     (r"sequence to sequence", "序列到序列"),
     (r"translation with attention", "带注意力的翻译"),
+    (r"language modelling with a decoder-only Transformer", "用仅解码器 Transformer 做语言建模"),
     (r"translation with a Transformer", "用 Transformer 翻译"),
     (r"sorting numbers from 0 to 1 with a pointer network", "用指针网络给 0 到 1 的数排序"),
     (r"the language of a number word, after each character", "读完每个字符后判断数词属于哪种语言"),

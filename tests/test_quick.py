@@ -642,6 +642,11 @@ def without_order_or_a_path_little_is_learnt(m: Metrics) -> None:
     assert loss["no positions"] > 1.5 * base and loss["no residual"] > 3 * base
 
 
+@shows(8, "train_gpt.py", "gpt_topics")
+def a_window_beats_a_table_of_pairs(m: Metrics) -> None:
+    assert m["bits_per_character_mean"] < m["bits_2gram"] - 0.2
+
+
 @shows(8, "exp_speed.py", "speed")
 def a_cache_gains_more_the_longer_the_line(m: Metrics) -> None:
     ratios = {int(length): row["ratio"] for length, row in m["cache"].items()}

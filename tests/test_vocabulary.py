@@ -102,6 +102,7 @@ NO_CLASSIFIERS = {  # they have an RMSE, bits per character, lines that are righ
     "chapter_06_rnn_lstm_seq/train_seq2seq.py",
     "chapter_07_attention_mechanism/train_sort.py",
     "chapter_07_attention_mechanism/train_translation.py",
+    "chapter_08_transformer_vanilla/experiments/gpt.py",
     "chapter_08_transformer_vanilla/train.py",
 }
 

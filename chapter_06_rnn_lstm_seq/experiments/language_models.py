@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import History, fit
+from chapter_03_optimization_regularization.training.evaluation import LossFunction
 from chapter_06_rnn_lstm_seq.experiments.ngram import metrics_of as ngram_metrics
 from chapter_06_rnn_lstm_seq.experiments.ngram import ngram_rows, strongest_row
 from chapter_06_rnn_lstm_seq.language_model import (
@@ -63,6 +65,9 @@ class Task:
         return bits(nats) * len(self.val) / len(self.data.val)
 
 
+Speed = Callable[[argparse.Namespace, Task, float], float]
+
+
 def make_tokenizer(kind: str, data: TextData, size: int) -> Tokenizer:
     """Characters of the whole text; words and merges come from the training part alone."""
     if kind == "char":
@@ -94,12 +99,20 @@ def streams_of(args: argparse.Namespace, task: Task, seed: int) -> TextStreams:
 
 
 def tokens_per_second(args: argparse.Namespace, task: Task, seconds: float) -> float:
-    """Forward, backward and update on fresh weights, for some seconds."""
-    model, loss_fn = LanguageModel(**architecture_of(args, task)), CarriedLoss()
+    """Of this network, fresh weights, for some seconds."""
+    model = LanguageModel(**architecture_of(args, task))
+    return measured_speed(model, CarriedLoss(), streams_of(args, task, 0), args, seconds)
+
+
+def measured_speed(
+    model: nn.Module, loss_fn: LossFunction, batches: Iterable, args: argparse.Namespace,
+    seconds: float,
+) -> float:  # fmt: skip
+    """Tokens a second of forward, backward and update; a batch's first tensor is its tokens."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
     count, started = 0, None
     while started is None or time.perf_counter() - started < seconds:
-        for batch in streams_of(args, task, 0):
+        for batch in batches:
             loss_fn(model, batch)[0].backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip_norm)
             optimizer.step()
@@ -113,16 +126,19 @@ def tokens_per_second(args: argparse.Namespace, task: Task, seconds: float) -> f
     return count / (time.perf_counter() - started)
 
 
-def plan(args: argparse.Namespace, folder: Path, task: Task) -> dict[str, Any]:
+def plan(
+    args: argparse.Namespace, folder: Path, task: Task, speed_of: Speed | None = None
+) -> dict[str, Any]:
     """{"epochs", "tokens_per_second" or None}: from --epochs, or what fits into --minutes.
 
-    The measurement is written down, and a resumed run goes by it.
+    The measurement is written down, and a resumed run goes by it. speed_of: another network's
+    `tokens_per_second`.
     """
     if args.minutes is None:
         return {"epochs": args.epochs, "tokens_per_second": None, "threads": None}
     path = folder / "speed.json"
     if not path.is_file():
-        speed = tokens_per_second(args, task, SPEED_SECONDS)
+        speed = (speed_of or tokens_per_second)(args, task, SPEED_SECONDS)
         epochs = max(1, int(60 * args.minutes * speed / len(task.train)))
         facts = {"epochs": epochs, "tokens_per_second": speed, "threads": torch.get_num_threads()}
         write_json(path, facts)
@@ -257,6 +273,15 @@ def load_model(path: str | Path) -> tuple[LanguageModel, Tokenizer, dict[str, An
 def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
     """What the model card says, measured again; MissingDataError where the text is another one."""
     model, tokenizer, checkpoint = load_model(path)
+    data = same_text(path, checkpoint, data_dir)
+    val = torch.tensor(tokenizer.encode(data.val))
+    nats = nats_per_token(model, val)
+    per_character = bits(nats) * len(val) / len(data.val)
+    return {"val_nats": nats, "val_bits_per_character": per_character}
+
+
+def same_text(path: Path, checkpoint: dict[str, Any], data_dir: str | None) -> TextData:
+    """The text of a checkpoint, from which it was measured; MissingDataError where it changed."""
     data = load_text(checkpoint["dataset"], data_dir)
     if data.notes["sha256"] != checkpoint["text"]["sha256"]:  # `topics` differs by version
         versions = [notes.get("python", "?") for notes in (checkpoint["text"], data.notes)]
@@ -264,10 +289,7 @@ def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, fl
             f"{path} was measured on another text {data.name}, that of Python {versions[0]}, not "
             f"{versions[1]}", ()
         )  # fmt: skip
-    val = torch.tensor(tokenizer.encode(data.val))
-    nats = nats_per_token(model, val)
-    per_character = bits(nats) * len(val) / len(data.val)
-    return {"val_nats": nats, "val_bits_per_character": per_character}
+    return data
 
 
 def checkpoint_facts(args, task: Task, model: LanguageModel, row: dict, seconds: float) -> dict:

@@ -9,6 +9,7 @@ Read in this order:
     bleu_tokens.py  one translation cut into tokens in five ways: five BLEUs
     training.py     one training of a Transformer, and the average of its last epochs
     tables.py       means over seeds, and the tables of train.py
+    gpt.py          one training of a GPT on a text, beside n-grams and the LSTM
     maps.py         where every layer and head looked while one line was written
     padding.py      how much of a batch is padding, three ways to make batches
     start_gradients.py      gradients of a stack before its first step

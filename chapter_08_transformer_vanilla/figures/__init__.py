@@ -8,6 +8,7 @@ The drawings of the text, saved by draw_figures.py:
     text_training.py        batches as rectangles, rates, the mean of the last points
     text_decoding.py        a beam of two, what a cache spares
     text_counting.py        where operations go as lines grow
+    text_gpt.py             a decoder layer that lost its second sublayer; windows over a text
 
 The results, each for the script of its name:
 

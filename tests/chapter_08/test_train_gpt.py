@@ -1,0 +1,181 @@
+"""train_gpt.py on a small file: windows, resume, prompts, bad input; the table through chapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from chapter_06_rnn_lstm_seq.experiments import language_models as lm
+from chapter_08_transformer_vanilla import train_gpt
+from chapter_08_transformer_vanilla.experiments import gpt
+from chapter_08_transformer_vanilla.gpt2 import GPT2
+from utils.checkpoint import load_checkpoint
+from utils.datasets.text import load_text
+from utils.errors import MissingDataError, UserError
+from utils.file_io_util import read_json
+
+CHAPTER = "chapter_08_transformer_vanilla"
+SIZES = (
+    "--width 8 --heads 2 --layers 1 --batch_size 8 --context 12 --sample_every 1 --epochs 2 "
+    "--threads 1 --warmup 5"
+)
+LINES = [f"line {n}: {n} and {n + 1} are neighbours, {n * n} is a square.\n" for n in range(60)]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("text") / "lines.txt"
+    file.write_text("".join(LINES), encoding="utf-8")
+    return file
+
+
+def train(text: Path, folder: Path, name: str, *more: str) -> int:
+    words = ["--dataset", str(text), *SIZES.split(), "--output_dir", str(folder), *more]
+    return train_gpt.main([*words, "--run_name", name])
+
+
+def run_folder(folder: Path, name: str) -> Path:
+    return folder / CHAPTER / f"train_gpt-{name}"
+
+
+@pytest.fixture(scope="module")
+def trained(text, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    assert train(text, folder, "whole") == 0
+    return run_folder(folder, "whole")
+
+
+def test_an_epoch_reads_the_text_once_and_cuts_it_anew():
+    ids = torch.arange(1000)
+    batches = gpt.training_windows(ids, 10, 7, seed=0)
+    first, again, second = (list(batches.epoch(number)) for number in (0, 0, 1))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0][0], second[0][0])
+    for inputs, targets in first:
+        assert inputs.shape == targets.shape == (7, 10)
+        assert torch.equal(inputs + 1, targets)
+        assert torch.equal(inputs, inputs[:, :1] + torch.arange(10))
+    starts = torch.cat([inputs[:, 0] for inputs, _ in first])
+    assert len((starts // 10).unique()) > 0.5 * len(starts)  # spread over the whole text
+    assert len((starts % 10).unique()) == 10
+
+
+def test_the_curve_measures_second_halves():
+    (batch,) = gpt.validation_windows(torch.arange(45), 10)
+    inputs, targets = batch
+    assert inputs[:, 0].tolist() == [0, 10, 20, 30]
+    assert (targets[:, :5] == gpt.UNMEASURED).all()
+    assert torch.equal(targets[:, 5:], inputs[:, 5:] + 1)
+    (short,) = gpt.validation_windows(torch.arange(6), 10)
+    assert short[0].shape == (1, 5)
+
+
+def test_matrices_decay_and_vectors_do_not():
+    model = GPT2(7, 8, 2, 1, 4)
+    decayed, kept = gpt.parameter_groups(model, 0.1)
+    assert {p.dim() for p in decayed["params"]} == {2} and decayed["weight_decay"] == 0.1
+    assert {p.dim() for p in kept["params"]} == {1} and kept["weight_decay"] == 0
+    assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
+
+
+def test_the_result_stands_beside_the_n_grams(trained):
+    result = read_json(trained / "gpt_lines.json")
+    rows = result["tables"]["main"]["rows"]
+    assert rows[-1][0]["en"] == "GPT, 1 layers of 8, window 12"
+    assert [row[1] for row in result["tables"]["moves"]["rows"]] == [1, 7, 12]
+    assert load_checkpoint(trained / "lines_gpt.pth")["task"] == gpt.TASK
+
+
+def test_a_stopped_run_goes_on_to_the_same_numbers(trained, text, tmp_path, monkeypatch):
+    def stop(args, task, model, row):
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_gpt, "show_sample", stop)
+        assert train(text, tmp_path, "stopped") == 130
+    folder = run_folder(tmp_path, "stopped")
+    assert train_gpt.main(["--resume", str(folder)]) == 0
+    key = "bits_per_character"
+    results = [read_json(f / "gpt_lines.json")["metrics"][key] for f in (folder, trained)]
+    assert results[0] == results[1]
+
+
+def test_minutes_become_epochs_and_a_row(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpt, "tokens_per_second", lambda args, task, seconds: 100.0)
+    monkeypatch.setattr(train_gpt, "DATASETS", {"language_models": text.name})
+    assert train(text, tmp_path, "timed", "--minutes", "1", "--tokens", "bpe", "--vocab_size",
+                 "270", "--seeds", "2") == 0  # fmt: skip
+    folder = run_folder(tmp_path, "timed")
+    found = read_json(folder / "gpt_lines.json")["metrics"]
+    row = read_json(folder / "thread_language_models_gpt.json")["metrics"]
+    assert row["context"] == "sliding" and row["cache_bytes_per_token"] == 2 * 1 * 8 * 4
+    assert row["bits_per_character"][0] == pytest.approx(found["bits_per_character_mean"])
+    assert row["nats"][0] < found["nats_mean"]  # a character has less than a token
+
+
+def test_speed_is_measured_on_this_network(text):
+    args = train_gpt.build_parser().parse_args([*SIZES.split(), "--dataset", str(text)])
+    assert gpt.tokens_per_second(args, lm.load_data(args), 0.05) > 0
+
+
+def test_a_prompt_is_continued(trained, tmp_path, capsys):
+    words = ["--prompt", "line 7", "--checkpoint", str(trained / "lines_gpt.pth")]
+    words += ["--length", "30", "--output_dir", str(tmp_path), "--temperature", "0"]
+    assert train_gpt.main(words) == 0
+    assert capsys.readouterr().out.startswith("line 7")
+    (folder,) = (tmp_path / CHAPTER).iterdir()
+    assert len(read_json(folder / "gpt_prompt.json")["metrics"]["text"]) == len("line 7") + 30
+
+
+def test_chapter_sixs_row_is_of_the_same_text():
+    data = load_text("topics")
+    result = read_json(Path(lm.__file__).parents[1] / "results" / "language_model_topics.json")
+    notes = data.notes | {"sha256": result["metrics"]["text"]["sha256"]}
+    tasks = [lm.Task(lm.replace(data, notes=n), None, None, None) for n in (notes, {"sha256": "0"})]
+    row = gpt.earlier_row(tasks[0])
+    assert row[2][0] == result["metrics"]["bits_per_character_mean"]
+    assert gpt.earlier_row(tasks[1]) is None
+
+
+def test_bad_input_ends_in_one_sentence(trained, text, tmp_path, capsys):
+    weights = str(trained / "lines_gpt.pth")
+    out = ["--output_dir", str(tmp_path)]
+    other = next(Path(lm.__file__).parents[1].glob("checkpoints/topics_lstm.pth"))
+    cases = [
+        (["--checkpoint", weights, "--prompt", "Ω"], "the character 'Ω' was not in"),
+        (["--checkpoint", weights, "--prompt", ""], "--prompt is empty"),
+        (
+            ["--prompt", "a", "--checkpoint", str(other)],
+            "is no GPT that writes (its task: language",
+        ),
+        (["--prompt", "a", "--checkpoint", str(trained / "last.pth")], "an unfinished training"),
+        (["--prompt", "a", "--checkpoint", "nowhere.pth"], "there is no checkpoint nowhere.pth"),
+        (["--dataset", str(text), "--context", "9999"], "too few for"),
+        (["--dataset", str(text), "--width", "30", "--heads", "4"], "must divide --width 30"),
+        (["--dataset", "shakespear"], "shakespear"),
+    ]
+    for words, message in cases:
+        assert train_gpt.main([*words, *out]) == 2, words
+        said = capsys.readouterr().err.strip()
+        assert message in said
+        assert "\n" not in said
+
+
+def test_the_card_is_measured_again(trained, monkeypatch, text):
+    checkpoint = load_checkpoint(trained / "lines_gpt.pth")
+    monkeypatch.setattr(lm, "load_text", lambda name, folder: load_text(text))
+    found = gpt.evaluate_checkpoint(trained / "lines_gpt.pth")
+    assert found == pytest.approx(checkpoint["metrics"])
+    changed = text.with_name("lines2.txt")
+    changed.write_text(text.read_text(encoding="utf-8") + "one more line.\n", encoding="utf-8")
+    monkeypatch.setattr(lm, "load_text", lambda name, folder: load_text(changed))
+    with pytest.raises(MissingDataError, match="was measured on another text"):
+        gpt.evaluate_checkpoint(trained / "lines_gpt.pth")
+
+
+def test_an_unfinished_training_is_no_model(trained):
+    with pytest.raises(UserError, match="is no GPT that writes"):
+        gpt.load_model(trained / "best.pth")
