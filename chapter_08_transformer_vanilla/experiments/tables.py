@@ -66,14 +66,20 @@ def cell(row: dict[str, Any], value: tuple[float, float]) -> Any:
     return value if row["seeds"] > 1 else value[0]
 
 
+def network_name(kind: str, kinds: int) -> dict[str, str]:
+    """What a Transformer is called beside the networks of chapters 6 and 7."""
+    if kinds == 1:
+        return OURS
+    return {"en": f"{OURS['en']}, {KINDS[kind]['en']}", "zh": f"{OURS['zh']}，{KINDS[kind]['zh']}"}
+
+
 def lines_tables(metrics: dict[str, Any], task: str = "") -> dict[str, Any]:
     """main: lines right by length, a column a network; number lists beside chapters 6 and 7."""
     names = [(KINDS[kind], row) for kind, row in metrics["kinds"].items()]
     title = ("Letters in the line", "每行字母个数", "s")
     if task == "numbers":
         title = ("Numbers in the line", "每行数字个数", "s")
-        if len(names) == 1:
-            names = [(OURS, names[0][1])]
+        names = [(network_name(kind, len(names)), row) for kind, row in metrics["kinds"].items()]
         earlier = earlier_rows()
         names = [*((name, earlier[kind]) for kind, name in EARLIER.items()), *names]
     columns = [

@@ -10,7 +10,12 @@ import numpy as np
 from chapter_07_attention_mechanism.figures.train_translation import (
     curves_figure as curves_of_networks,
 )
-from chapter_08_transformer_vanilla.experiments.tables import EARLIER, KINDS, OURS, earlier_rows
+from chapter_08_transformer_vanilla.experiments.tables import (
+    EARLIER,
+    KINDS,
+    earlier_rows,
+    network_name,
+)
 from utils import plotting
 
 
@@ -18,8 +23,8 @@ def lengths_figure(metrics: dict[str, Any], task: str) -> Any:
     """Lines right by their length, a curve a network; number lists beside chapters 6 and 7."""
     curves = [(KINDS[kind]["en"], row) for kind, row in metrics["kinds"].items()]
     if task == "numbers":
-        if len(curves) == 1:
-            curves = [(OURS["en"], curves[0][1])]
+        kinds = metrics["kinds"]
+        curves = [(network_name(kind, len(kinds))["en"], row) for kind, row in kinds.items()]
         earlier = earlier_rows()
         curves = [(name["en"], earlier[kind]) for kind, name in EARLIER.items()] + curves
     fig, ax = plotting.subplots(width=6.8, height=3.8)
