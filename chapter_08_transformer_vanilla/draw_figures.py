@@ -15,6 +15,7 @@ What you learn to see:
     beam_tree.svg      all lines of two words: greedy misses the best, a beam of 2 finds it
     cache.svg          what runs through the network at each step, without a cache and with it
     counting.svg       where operations go as T grows, how far 6ND is off, what a step keeps
+    induction_by_hand.svg   two attentions set by hand: where they look, what is said
 
 Command: `python chapter_08_transformer_vanilla/draw_figures.py`.
 """
@@ -33,6 +34,7 @@ from chapter_08_transformer_vanilla.figures import (
     text_counting,
     text_decoding,
     text_gpt,
+    text_induction,
     text_positions,
     text_training,
 )
@@ -59,6 +61,7 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "counting": text_counting.draw_counting,
     "decoder_only": text_gpt.draw_gpt,
     "windows": text_gpt.draw_windows,
+    "induction_by_hand": text_induction.draw_by_hand,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
 MEASURED: dict[str, Any] = {

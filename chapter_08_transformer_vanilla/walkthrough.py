@@ -485,8 +485,13 @@ print("with 37,000 words:", flops.parameters(replace(sizes, vocabulary=37_000)))
 # 2. Section 4: take `load_data("sort", most=6, lines=4_000)`. Where do the heads look now, and does 7 letters break as before?
 # 3. Section 3: scale every matrix of the 24 layers by 2. Which of the two curves changes more, and why does post-norm's stream not change?
 #
+# Then do the exercises (`chapter_08_transformer_vanilla/exercises/exercises.py`, checked by
+# `python -m course check 8`).
+#
 # 先预测，再修改单元格运行。
 #
 # 1. 第 4 节：给网络 `positions="none"`。哪些词元它仍能写对？第 5 节的图会变成什么样？再试 `"alibi"`：7 个字母的结果如何？
 # 2. 第 4 节：改用 `load_data("sort", most=6, lines=4_000)`。各个头现在看向哪里？7 个字母还会像之前那样出错吗？
 # 3. 第 3 节：把 24 层的每个矩阵都乘以 2。两条曲线中哪一条变得更多？后置归一化的残差流为什么不变？
+#
+# 然后做练习（`chapter_08_transformer_vanilla/exercises/exercises.py`，用 `python -m course check 8` 检查）。

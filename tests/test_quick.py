@@ -652,3 +652,9 @@ def a_cache_gains_more_the_longer_the_line(m: Metrics) -> None:
     ratios = {int(length): row["ratio"] for length, row in m["cache"].items()}
     shortest, longest = min(ratios), max(ratios)
     assert ratios[longest] > ratios[shortest] and ratios[longest] > 1.5
+
+
+@shows(8, "exp_induction.py", "induction")
+def two_layers_remember_and_one_does_not(m: Metrics) -> None:
+    loss = {layers: mean(row["known"]) for layers, row in m["layers"].items()}
+    assert loss["2"] < loss["1"] - 0.3

@@ -14,6 +14,7 @@ Read in this order:
     padding.py      how much of a batch is padding, three ways to make batches
     start_gradients.py      gradients of a stack before its first step
     ablations.py    a small network, and the same with one thing changed
+    induction.py    texts that repeat passages of themselves, one and two layers, each head out
     counting.py     parameters, operations and bytes of some networks, as a table
     speed.py        tokens a second with and without a cache, and beside Hugging Face
 """
