@@ -16,6 +16,8 @@ What you learn to see:
     cache.svg          what runs through the network at each step, without a cache and with it
     counting.svg       where operations go as T grows, how far 6ND is off, what a step keeps
     induction_by_hand.svg   two attentions set by hand: where they look, what is said
+    both_sides.svg     what each place of a GPT and of a BERT sees, and must say
+    bert_input.svg     token, place and segment: three vectors added
 
 Command: `python chapter_08_transformer_vanilla/draw_figures.py`.
 """
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from chapter_08_transformer_vanilla.experiments import bleu_tokens, counting, padding
 from chapter_08_transformer_vanilla.figures import (
     text_architecture,
+    text_bert,
     text_block,
     text_counting,
     text_decoding,
@@ -62,6 +65,8 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "decoder_only": text_gpt.draw_gpt,
     "windows": text_gpt.draw_windows,
     "induction_by_hand": text_induction.draw_by_hand,
+    "both_sides": text_bert.draw_sides,
+    "bert_input": text_bert.draw_input,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
 MEASURED: dict[str, Any] = {

@@ -658,3 +658,10 @@ def a_cache_gains_more_the_longer_the_line(m: Metrics) -> None:
 def two_layers_remember_and_one_does_not(m: Metrics) -> None:
     loss = {layers: mean(row["known"]) for layers, row in m["layers"].items()}
     assert loss["2"] < loss["1"] - 0.3
+
+
+@shows(8, "sentences.py", "sentences")
+def real_weights_find_meaning_where_words_find_nothing(m: Metrics) -> None:
+    found = {name: row["found"] for name, row in m["methods"].items()}
+    assert found["tfidf"] == 0 < found["inputs"] < found["minilm"] >= 18
+    assert m["methods"]["minilm"]["over_trap"]["opposite"] <= 1

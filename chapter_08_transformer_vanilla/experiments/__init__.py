@@ -10,6 +10,8 @@ Read in this order:
     training.py     one training of a Transformer, and the average of its last epochs
     tables.py       means over seeds, and the tables of train.py
     gpt.py          one training of a GPT on a text, beside n-grams and the LSTM
+    minilm.py       the real weights of MiniLM in our BERT: a vector for a sentence
+    paraphrases.py  meaning against words: sentences, paraphrases, traps
     maps.py         where every layer and head looked while one line was written
     padding.py      how much of a batch is padding, three ways to make batches
     start_gradients.py      gradients of a stack before its first step

