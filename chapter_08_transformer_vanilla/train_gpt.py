@@ -62,13 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--context", type=cli.int_from(2), default=128, help=words)
     group.add_argument("--dropout", type=cli.below_one, default=0.0)
     words = "of the starting weights"
-    group.add_argument("--deviation", type=cli.positive_float, default=0.02, help=words)
+    group.add_argument("--deviation", type=cli.positive_float, default=0.06, help=words)
+    words = "what the learned places start from: sinusoids, or random rows as GPT-2's"
+    group.add_argument("--places", choices=("waves", "random"), default="waves", help=words)
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=cli.positive_int, default=12, help="passes over the text")
     words = "instead of --epochs: as many as fit into these minutes, by the speed of this machine"
     group.add_argument("--minutes", type=cli.positive_float, help=words)
     group.add_argument("--batch_size", type=cli.positive_int, default=16, help="windows")
-    group.add_argument("--lr", type=cli.positive_float, default=3e-3, help="highest learning rate")
+    group.add_argument("--lr", type=cli.positive_float, default=4e-3, help="highest learning rate")
     group.add_argument("--warmup", type=cli.positive_int, default=100, help="steps until it")
     words = "of matrices and tables"
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.1, help=words)
@@ -91,8 +93,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         return go_on(args, run)
     for name, value in QUICK.items() if args.quick else ():
         setattr(args, name, value)
-    if args.width % args.heads:
-        raise UserError(f"--heads {args.heads} must divide --width {args.width}.")
+    if args.width % args.heads or args.width % 2:
+        raise UserError(
+            f"--heads {args.heads} must divide --width {args.width}, which must be even."
+        )
     task = lm.load_data(args)
     planned = lm.plan(args, run.folder, task, gpt.tokens_per_second)
     rows, histories, first = [], [], None

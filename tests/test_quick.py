@@ -644,7 +644,7 @@ def without_order_or_a_path_little_is_learnt(m: Metrics) -> None:
 
 @shows(8, "train_gpt.py", "gpt_topics")
 def a_window_beats_a_table_of_pairs(m: Metrics) -> None:
-    assert m["bits_per_character_mean"] < m["bits_2gram"] - 0.2
+    assert m["bits_per_character_mean"] < m["bits_2gram"] - 0.4
 
 
 @shows(8, "exp_speed.py", "speed")

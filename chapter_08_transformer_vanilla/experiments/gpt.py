@@ -22,6 +22,7 @@ from chapter_06_rnn_lstm_seq.experiments import language_models as lm
 from chapter_06_rnn_lstm_seq.language_model import bits
 from chapter_06_rnn_lstm_seq.tokenizer import Tokenizer, from_state
 from chapter_08_transformer_vanilla.gpt2 import GPT2
+from chapter_08_transformer_vanilla.positions import sinusoids
 from chapter_08_transformer_vanilla.text_window import nats_per_token, write
 from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.errors import UserError
@@ -46,6 +47,17 @@ def architecture_of(args: argparse.Namespace, task: lm.Task) -> dict[str, Any]:
     """The arguments of `GPT2`."""
     sizes = {name: getattr(args, name) for name in ARCHITECTURE}
     return {"vocabulary": task.tokenizer.vocab_size, "longest": args.context} | sizes
+
+
+def start_places(model: GPT2, deviation: float) -> None:
+    """Page 2's sinusoids as starting weights of the learned places, of the same size as drawn ones.
+
+    To look one place back is then one linear map, wherever a token stands; with random rows every
+    place has to find its own neighbour. The table is learned from there on, as any other.
+    """
+    waves = sinusoids(torch.arange(model.longest), model.places.embedding_dim)  # (M, D)
+    with torch.no_grad():
+        model.places.weight.copy_(deviation * 2**0.5 * waves)  # the mean square of waves is 1/2
 
 
 def training_windows(ids: Tensor, length: int, batch: int, seed: int) -> Batches:
@@ -112,6 +124,8 @@ def train_one(
     torch.manual_seed(seed)
     architecture = architecture_of(args, task)
     model = GPT2(**architecture)
+    if args.places == "waves":
+        start_places(model, args.deviation)
     groups = parameter_groups(model, args.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=BETAS)
     train = training_windows(task.train, args.context, args.batch_size, seed)

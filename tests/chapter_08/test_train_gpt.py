@@ -72,6 +72,16 @@ def test_the_curve_measures_second_halves():
     assert short[0].shape == (1, 5)
 
 
+def test_places_start_as_waves_of_the_size_of_drawn_ones():
+    model = GPT2(7, 32, 2, 1, 64)
+    gpt.start_places(model, 0.05)
+    found = model.places.weight
+    assert found.detach().square().mean().sqrt().item() == pytest.approx(0.05, rel=0.01)
+    products = found @ found.T  # equal distances, equal products: page 2
+    torch.testing.assert_close(products.diagonal(3), products[0, 3].expand(61))
+    assert found.requires_grad
+
+
 def test_matrices_decay_and_vectors_do_not():
     model = GPT2(7, 8, 2, 1, 4)
     decayed, kept = gpt.parameter_groups(model, 0.1)
