@@ -18,6 +18,7 @@ What you learn to see:
     induction_by_hand.svg   two attentions set by hand: where they look, what is said
     both_sides.svg     what each place of a GPT and of a BERT sees, and must say
     bert_input.svg     token, place and segment: three vectors added
+    patches.svg        a picture of 4 x 4 numbers, its patches, its tokens
 
 Command: `python chapter_08_transformer_vanilla/draw_figures.py`.
 """
@@ -38,6 +39,7 @@ from chapter_08_transformer_vanilla.figures import (
     text_decoding,
     text_gpt,
     text_induction,
+    text_pictures,
     text_positions,
     text_training,
 )
@@ -67,6 +69,7 @@ DRAWINGS: dict[str, Callable[[int], Figure]] = {
     "induction_by_hand": text_induction.draw_by_hand,
     "both_sides": text_bert.draw_sides,
     "bert_input": text_bert.draw_input,
+    "patches": text_pictures.draw_patches,
 }
 # Of what is measured for a drawing, the numbers: the result and the module that measures it.
 MEASURED: dict[str, Any] = {

@@ -665,3 +665,12 @@ def real_weights_find_meaning_where_words_find_nothing(m: Metrics) -> None:
     found = {name: row["found"] for name, row in m["methods"].items()}
     assert found["tfidf"] == 0 < found["inputs"] < found["minilm"] >= 18
     assert m["methods"]["minilm"]["over_trap"]["opposite"] <= 1
+
+
+@shows(8, "train_vit.py", "vit_digits")
+def a_prior_saves_pictures_and_places_find_the_grid(m: Metrics) -> None:
+    tests = {name: mean(row["test"]) for name, row in m["networks"].items()}
+    assert m["chance"] + 25 < tests["vit"] < tests["resnet"] - 3
+    trained, before = m["places"]["trained"], m["places"]["untrained"]
+    assert trained["neighbours"] > before["neighbours"] + 0.1
+    assert trained["neighbours"] > trained["all"] + 0.1

@@ -19,4 +19,7 @@ Read in this order:
     induction.py    texts that repeat passages of themselves, one and two layers, each head out
     counting.py     parameters, operations and bytes of some networks, as a table
     speed.py        tokens a second with and without a cache, and beside Hugging Face
+    pictures.py     a ViT and a ResNet on the same pictures, for the same minutes
+    picture_tables.py       means over seeds, and the tables of train_vit.py
+    picture_looks.py        rollout from the class token, and what places have learnt
 """

@@ -11,6 +11,7 @@ The drawings of the text, saved by draw_figures.py:
     text_gpt.py             a decoder layer that lost its second sublayer; windows over a text
     text_induction.py       two attentions set by hand, on a text that repeats itself
     text_bert.py            what a GPT and a BERT see; the three vectors that are added
+    text_pictures.py        a picture as patches, and these as tokens
 
 The results, each for the script of its name:
 
@@ -20,4 +21,5 @@ The results, each for the script of its name:
     speed.py                tokens a second with and without a cache (exp_speed.py)
     induction.py            loss and scores of heads over steps, two maps (exp_induction.py)
     start_gradients.py      a stack before its first step (exp_ablations.py)
+    train_vit.py            accuracy over minutes and pictures, rollout, places (train_vit.py)
 """

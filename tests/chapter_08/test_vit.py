@@ -239,3 +239,15 @@ def test_a_small_one_learns_32_pictures_by_heart(kind):
         loss.backward()
         optimizer.step()
     assert (model(x).argmax(1) == labels).all() and loss < 0.1
+
+
+@pytest.mark.parametrize("layers, patch, width", [(6, 4, 128), (2, 8, 48)])
+def test_the_weights_are_as_many_as_page_10_counts(layers, patch, width):
+    tokens, ffn, classes = 1 + (32 // patch) ** 2, 4 * width, 10
+    blocks = layers * (4 * width**2 + 2 * width * ffn + 9 * width + ffn)
+    rest = 3 * patch**2 * width + width + width + tokens * width + 2 * width
+    counted = blocks + rest + classes * (width + 1)
+    model = ViT(classes, 32, patch, width, 4, layers)
+    assert sum(p.numel() for p in model.parameters()) == counted
+    if layers == 6:
+        assert counted == 1_205_898
