@@ -25,7 +25,7 @@ from chapter_08_transformer_vanilla.figures.induction import induction_figure
 from utils import cli
 from utils.run import Run
 
-QUICK_STEPS = 400
+QUICK_STEPS = 600
 DATASET = "random tokens, then passages of them"
 
 
@@ -35,8 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("training")
     add = group.add_argument
     add("--layers", nargs="+", type=int, choices=[1, 2], default=[2, 1], help="of each network")
-    add("--steps", type=cli.positive_int, default=2000, help="training steps, 32 texts each")
-    add("--every", type=cli.positive_int, default=25, help="steps between two measurements")
+    add("--steps", type=cli.positive_int, default=1000, help="training steps, 32 texts each")
+    add("--every", type=cli.positive_int, default=20, help="steps between two measurements")
     add("--seeds", type=cli.positive_int, default=3, help="trainings of each network")
     cli.add_resume_option(group, free=["seeds"])
     return parser
@@ -48,7 +48,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     seeds = range(args.seed, args.seed + args.seeds)
     rows = [
         run.once(partial(train_one, args, layers, seed), layers=layers, seed=seed, dataset=DATASET)
-        for layers in args.layers
+        for layers in dict.fromkeys(args.layers)
         for seed in seeds
     ]
     report(args, run, rows, seeds)

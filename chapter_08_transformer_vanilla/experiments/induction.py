@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -42,6 +43,7 @@ VOCABULARY, LENGTH = 32, 40
 GO_ON = 0.85  # the probability that a passage goes on
 WIDTH, HEADS = 64, 2
 DEVIATION = 0.1  # of the starting weights: GPT-2's 0.02 belongs to a width of 768
+SLOWEST = 20.0  # of the places, 1 / speed: with 10,000 few pairs tell neighbours apart
 TEXTS, RATE, WARMUP = 32, 3e-3, 50  # of a step
 MEASURED = 128  # texts, always the same
 
@@ -67,8 +69,8 @@ def build(layers: int) -> GPT2:
     model = GPT2(VOCABULARY, WIDTH, HEADS, layers, LENGTH)
     model.apply(partial(GPT2.start, deviation=DEVIATION, layers=layers))
     with torch.no_grad():
-        waves = sinusoids(torch.arange(LENGTH), WIDTH)  # (T, D), as long as a token's row:
-        model.places.weight.copy_(2**0.5 * DEVIATION * waves)
+        waves = sinusoids(torch.arange(LENGTH), WIDTH, base=SLOWEST)  # (T, D)
+        model.places.weight.copy_(2 * DEVIATION * waves)
     for layer in model.layers:
         layer.through = partial(without_feed_forward, layer)
         for unused in (layer.linear1, layer.linear2, layer.norm2):
@@ -150,11 +152,12 @@ def maps(model: GPT2, ids: Tensor, known: Tensor) -> dict[str, Any]:
 
 # --- Means over seeds, and tables ---
 
+HEAD_KEYS = ("previous", "matching", "copying", "without")
 ROLES = {
     "previous": {"en": "previous-token head, layer 1", "zh": "前一词元头，第 1 层"},
-    "layer_1": {"en": "the other head of layer 1", "zh": "第 1 层的另一个头"},
+    "layer_1": {"en": "the others of layer 1, each alone", "zh": "第 1 层的其余各头（逐个）"},
     "induction": {"en": "induction head, layer 2", "zh": "归纳头，第 2 层"},
-    "layer_2": {"en": "the other head of layer 2", "zh": "第 2 层的另一个头"},
+    "layer_2": {"en": "the others of layer 2, each alone", "zh": "第 2 层的其余各头（逐个）"},
 }
 
 
@@ -170,11 +173,12 @@ def found_heads(row: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def by_role(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The heads of a network with two layers, under the names of ROLES."""
+    """The heads of a network with two layers, under the names of ROLES; of the others the means."""
     roles = {}
     for layer, score, name in ((1, "previous", "previous"), (2, "matching", "induction")):
         heads = sorted((h for h in row["heads"] if h["layer"] == layer), key=lambda h: -h[score])
-        roles[name], roles[f"layer_{layer}"] = heads[0], heads[1]
+        others = {key: fmean(h[key] for h in heads[1:]) for key in HEAD_KEYS}
+        roles[name], roles[f"layer_{layer}"] = heads[0], others
     return roles
 
 
@@ -204,10 +208,7 @@ def collect(rows: list[dict[str, Any]]) -> dict[str, Any]:
             ),
         }
         found["heads"] = {
-            role: {
-                key: mean_std(by_role(row)[role][key] for row in deep)
-                for key in ("previous", "matching", "copying", "without")
-            }
+            role: {key: mean_std(by_role(row)[role][key] for row in deep) for key in HEAD_KEYS}
             for role in ROLES
         }
     return found
@@ -237,7 +238,6 @@ def tables(metrics: dict[str, Any], seeds: int) -> dict[str, Any]:
             ("Copying", "复制", ".2f"),
             ("Loss without it (nats)", "去掉它之后的损失（nats）", ".2f"),
         ]
-        keys = ("previous", "matching", "copying", "without")
-        rows = [[ROLES[role], *cells(row, *keys)] for role, row in metrics["heads"].items()]
+        rows = [[ROLES[role], *cells(row, *HEAD_KEYS)] for role, row in metrics["heads"].items()]
         found["heads"] = table(columns, rows)
     return found

@@ -32,7 +32,8 @@ def induction_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     scores.set(xlabel="step", ylabel="highest score of a head", ylim=(0, 1))
     for ax in (loss, scores):
         ax.set_xlim(0, rows[0]["curve"][-1]["step"])
-        ax.legend(fontsize=8)
+        if ax.lines:
+            ax.legend(fontsize=8)
     first = first_of(rows, deepest)
     places = found_heads(first) if deepest > 1 else [(1, 1), (1, 2)]
     for ax, (layer, head) in zip(axes[:, 1], places, strict=True):

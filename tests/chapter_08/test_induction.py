@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chapter_08_transformer_vanilla.experiments import induction as experiment
+from chapter_08_transformer_vanilla.figures.induction import induction_figure
 from chapter_08_transformer_vanilla.gpt2 import GPT2
 from chapter_08_transformer_vanilla.induction import (
     ByHand,
@@ -166,3 +167,44 @@ def test_steps_and_roles_come_from_the_scores():
     assert metrics["heads"]["induction"]["without"][0] == 2.9
     shown = experiment.tables(metrics, seeds=1)
     assert len(shown["main"]["rows"]) == 1 and len(shown["heads"]["rows"]) == 4
+
+
+def longest_not_read(ids: torch.Tensor) -> torch.Tensor:
+    """The token of those read up to each place that stood there the longest ago: (B, T)."""
+    said = torch.zeros_like(ids)
+    for b, row in enumerate(ids.tolist()):
+        last: dict[int, int] = {}
+        for t, token in enumerate(row):
+            last[token] = t
+            said[b, t] = min(last, key=last.get)
+    return said
+
+
+def test_a_text_that_goes_round_has_a_shortcut_and_ours_has_none():
+    round_and_round = repeated(9, length=30, seed=3)
+    said = longest_not_read(round_and_round[:, :-1])
+    assert torch.equal(said[:, 9:], round_and_round[:, 10:])  # always right, no match needed
+    ids, known = experiment.texts(100, generator(1))
+    right = (longest_not_read(ids[:, :-1]) == ids[:, 1:])[known]
+    assert right.float().mean() < 0.3
+
+
+def test_uniform_weights_have_a_score_too():
+    ids, _ = experiment.texts(50, generator(2))
+    steps = ids.shape[1]
+    uniform = torch.ones(steps, steps).tril()
+    uniform = (uniform / uniform.sum(-1, keepdim=True)).expand(len(ids), 1, -1, -1)
+    assert 0.03 < prefix_matching(uniform, ids)[0] < 0.2
+    assert 0.03 < previous_token(uniform)[0] < 0.2
+
+
+@pytest.mark.parametrize("layers", [(1,), (2, 1)])
+def test_a_training_is_measured_and_drawn(layers, monkeypatch):
+    monkeypatch.setattr(experiment, "MEASURED", 8)
+    rows = [{"layers": n, "seed": 0} | experiment.train_one(n, 0, steps=4, every=2) for n in layers]
+    metrics = experiment.collect(rows)
+    assert [row["curve"][-1]["step"] for row in rows] == [4] * len(layers)
+    assert set(metrics["layers"]) == set(map(str, layers))
+    assert ("heads" in metrics) == (2 in layers)
+    assert len(experiment.tables(metrics, seeds=1)["main"]["rows"]) == len(layers)
+    assert induction_figure(rows).axes[0].lines
