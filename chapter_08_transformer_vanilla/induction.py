@@ -7,7 +7,7 @@ What you learn: how a text's own repetition is continued, and how the heads that
               finds the place behind an earlier occurrence; what it copies is that place's token
 
 Three scores of a head, each near 1 if it does just this and small if it does not:
-`previous_token`, `prefix_matching`, `copying`. `by_hand` sets the weights of two attentions so that
+`previous_token`, `prefix_matching`, `copying`. `ByHand` sets the weights of two attentions so that
 they do nothing else, and needs no training; `without_head` takes a head out of a trained network.
 
 B texts, T places, V tokens, D width, h heads, d = D / h.

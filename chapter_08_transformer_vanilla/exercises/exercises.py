@@ -1,4 +1,4 @@
-"""Exercises of chapter 8: positions, a block, a loss, beams, a size, weights, a cache, patches.
+"""Exercises of chapter 8: positions, a block, a loss, beams, a size, patches, weights, a cache.
 
 Replace each `raise NotImplementedError` by your own code, in any order; they grow harder. Then
 
@@ -159,7 +159,7 @@ def widest(budget, vocabulary, layers, longest, heads):
 
 
 def patch_tokens(pictures, weight, bias, first, positions):
-    """A picture as a line of tokens, as a vision transformer reads it (Dosovitskiy et al. 2021).
+    """A picture as a sequence of tokens, as vision transformers read it (Dosovitskiy et al. 2021).
 
     pictures (B, C, H, W) are cut into patches of P x P, row by row of the grid: N = (H / P) (W / P)
     of them, from left to right and from top to bottom. weight (D, C, P, P) and bias (D,) are those
