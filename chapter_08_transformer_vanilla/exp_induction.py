@@ -9,9 +9,9 @@ the end each head is taken out: which ones was it?
     python chapter_08_transformer_vanilla/exp_induction.py --layers 2 --seeds 1
     python chapter_08_transformer_vanilla/exp_induction.py --resume RUN_FOLDER
 
-Expected: with two layers nearly no loss where the next token is known, with one the plateau;
-without one of the two heads that were found the loss is back. Papers: Elhage et al. 2021, Olsson
-et al. 2022.
+Expected: with one layer 2.9 nats where the next token is known, the plateau; with two 0.6, and
+without the previous-token head nearly the plateau again. Papers: Elhage et al. 2021, Olsson et al.
+2022.
 """
 
 from __future__ import annotations
