@@ -18,6 +18,8 @@ RULES = [  # (what a whole fact looks like, how Chinese says it)
     (r"translation with attention", "带注意力的翻译"),
     (r"language modelling with a decoder-only Transformer", "用仅解码器 Transformer 做语言建模"),
     (r"translation with a Transformer", "用 Transformer 翻译"),
+    (r"masked words and next sentence", "被掩的词与下一段"),
+    (r"val_next_accuracy_percent", "验证集“是否下一段”准确率（%）"),
     (r"sorting numbers from 0 to 1 with a pointer network", "用指针网络给 0 到 1 的数排序"),
     (r"the language of a number word, after each character", "读完每个字符后判断数词属于哪种语言"),
     (r"regression, (\S+ --mode \S+): (\d+) networks", r"回归，\1：\2 个网络"),

@@ -42,7 +42,7 @@ class Script:
     tour: bool = False
     writes: tuple[str, ...] = ()  # file names in the run folder
     quick_writes: tuple[str, ...] = ()  # those of --quick in the same order, where they differ
-    needs: str = "embedded"  # or the name of a standard data set, as "mnist"
+    needs: str = "embedded"  # or what course/needs.py knows, as "mnist"
     chapter: str = ""  # the chapter's folder, filled in on loading
 
     @property

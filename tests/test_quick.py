@@ -675,3 +675,30 @@ def a_prior_saves_pictures_and_places_find_the_grid(m: Metrics) -> None:
     trained, before = m["places"]["trained"], m["places"]["untrained"]
     assert trained["neighbours"] > before["neighbours"] + 0.1
     assert trained["neighbours"] > trained["all"] + 0.1
+
+
+@shows(8, "train_bert.py", "bert_topics")
+def both_neighbours_tell_more_than_one(m: Metrics) -> None:  # a smoke run: too short to learn
+    marks = m["marks"]
+    assert marks["unigram"] < marks["left"] < marks["both"] <= marks["wide"] + 1
+    assert marks["overlap"] > marks["next_frequent"] + 10
+    assert mean(m["accuracy_percent"]) > marks["unigram"]
+
+
+@shows(8, "finetune_bert.py", "finetune_pairs")
+def who_compares_two_numbers_must_read_both(m: Metrics) -> None:
+    tests = {name: row["test_mean"] for name, row in m["rows"].items()}
+    assert tests["scratch"] > tests["logistic"] + 5
+    assert tests["scratch"] > max(tests["first_alone"], tests["second_alone"]) + 15
+
+
+@shows(8, "finetune_bert.py", "finetune_rt_polarity", "--task rt_polarity")
+def a_few_labels_are_enough_for_pretrained_vectors(m: Metrics) -> None:
+    tests = {name: row["test_mean"] for name, row in m["rows"].items()}
+    assert tests["frozen"] > max(tests["naive_bayes"], tests["logistic"]) + 4
+
+
+@shows(8, "finetune_bert.py", "finetune_sick", "--task sick")
+def vectors_know_what_is_related(m: Metrics) -> None:
+    found = m["relatedness"]
+    assert found["relatedness"] > found["relatedness_words"] + 0.05

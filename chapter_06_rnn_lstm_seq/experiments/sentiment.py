@@ -77,14 +77,19 @@ def linear_classifiers(data: SentenceData) -> dict[str, dict[str, Any]]:
     """Both linear ones -> {name: {"val", "test", "features", "chosen"}}; accuracies are shares."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.naive_bayes import MultinomialNB
+
+    def logistic(strength: float) -> Any:
+        model = LogisticRegression(C=strength, solver="liblinear")  # it knows two classes
+        return model if len(data.classes) == 2 else OneVsRestClassifier(model)
 
     counter = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", binary=True)
     train = counter.fit_transform(data.train.texts)  # (N, features), sparse
     val, test = counter.transform(data.val.texts), counter.transform(data.test.texts)
     models = {
         LINEAR[0]: [(s, MultinomialNB(alpha=s)) for s in SMOOTHINGS],
-        LINEAR[1]: [(c, LogisticRegression(C=c, solver="liblinear")) for c in STRENGTHS],
+        LINEAR[1]: [(c, logistic(c)) for c in STRENGTHS],
     }
     found = {}
     for name, choices in models.items():

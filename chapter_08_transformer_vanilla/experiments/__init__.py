@@ -22,4 +22,13 @@ Read in this order:
     pictures.py     a ViT and a ResNet on the same pictures, for the same minutes
     picture_tables.py       means over seeds, and the tables of train_vit.py
     picture_looks.py        rollout from the class token, and what places have learnt
+    masked_words.py a text in windows, and some of its words hidden
+    word_counts.py  guessing a hidden word by counting its neighbours
+    pretraining.py  one pretraining of a BERT, and what came of it
+    sentence_tasks.py       sentences and pairs with a class, as a BERT reads them
+    starts.py       MiniLM, a checkpoint of train_bert.py, or random weights
+    fine_tuning.py  vectors as they are with a linear layer; the whole network trained on
+    finetune_baselines.py   counted words, one sentence alone, frozen vectors
+    finetuned.py    trained classifiers in files: written, read, asked
+    finetune_tables.py      means over seeds, and the tables of finetune_bert.py
 """

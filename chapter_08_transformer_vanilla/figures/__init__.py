@@ -22,4 +22,6 @@ The results, each for the script of its name:
     induction.py            loss and scores of heads over steps, two maps (exp_induction.py)
     start_gradients.py      a stack before its first step (exp_ablations.py)
     train_vit.py            accuracy over minutes and pictures, rollout, places (train_vit.py)
+    train_bert.py           masked tokens right over the minutes (train_bert.py)
+    finetune_bert.py        every classifier, a mark a seed (finetune_bert.py)
 """

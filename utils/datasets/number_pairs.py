@@ -4,9 +4,9 @@
     data.train.texts[0], data.train.seconds[0]    # "three hundred and twelve", "forty"
     data.classes[data.train.labels[0]]            # "greater"
 
-A third of the pairs of each part is of each class. Half of the unequal ones are *close*: both
-numbers begin with the same digits, and one behind them decides. The order of two numbers is then
-not told by their length or their first word, and no word alone tells it.
+Unequal pairs are as often greater as less; equal ones are fewer, as no pair stands twice in a part.
+Half of the unequal ones are drawn *close*: both numbers begin with the same digits, and one behind
+them decides. Their order is then not told by their length or first word, nor by any word alone.
 
 **Held out.** As in `number_words`: of all numbers from 100 on a tenth belongs to the test part and
 a tenth to the validation part. A test pair is of two numbers that training never showed.
@@ -61,11 +61,11 @@ def draw_pairs(
 def load_number_pairs(
     language: str = "en",
     below: int = 10_000,
-    train: int = 30_000,
-    held_out: int = 1_500,
+    train: int = 100_000,
+    held_out: int = 3_000,
     seed: int = 0,
 ) -> SentenceData:
-    """Pairs of numbers below `below` in words; about a second.
+    """Pairs of numbers below `below` in words; a few seconds. By default 45,661, 2,255 and 2,227.
 
     train, held_out: pairs drawn for the training part, and for each of the others; there are fewer,
     as no pair occurs twice. UserError: unknown language, or a limit that leaves too few numbers.
