@@ -118,6 +118,7 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         run.finish({"class": max(row, key=row.get), "probability": max(row.values())})
         return
     fill_in(args)
+    run.smoke = args.quick and args.start == "none"  # too short for random weights
     data = tasks.load_task(args.task, args.file, args.data_dir, args.quick)
     if args.quick and args.start != "none":
         data = tasks.for_a_look(data)

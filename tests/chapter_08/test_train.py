@@ -95,7 +95,10 @@ def test_resumed_as_if_never_killed(tmp_path, monkeypatch):
         return real(architecture, task, seed, args, run, folder)
 
     monkeypatch.setattr(train, "train_transformer", killed)
+    # a shell that starts the tests in the background has SIGINT ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     assert train.main([*words, "--run_name", "cut"]) == 130
+    signal.signal(signal.SIGINT, before)
     monkeypatch.setattr(train, "train_transformer", real)
     folder = tmp_path / "chapter_08_transformer_vanilla" / "train-cut"
     assert train.main(["--resume", str(folder)]) == 0
