@@ -14,7 +14,7 @@ sentences: from random weights, with the weights of pretraining frozen, and with
     python chapter_08_transformer_vanilla/finetune_bert.py --file my.tsv --modes frozen
     python chapter_08_transformer_vanilla/finetune_bert.py --text "ninety" "four hundred and one"
 
-Expected: number pairs right in 99 of 100 cases. Papers: Devlin et al. 2019; Wang et al. 2020
+No result is published yet. Papers: Devlin et al. 2019; Wang et al. 2020
 (MiniLM); Reimers and Gurevych 2019 (vectors of sentences).
 """
 

@@ -8,8 +8,8 @@ sees both sides, says what stood there; counting neighbours is the mark that it 
     python chapter_08_transformer_vanilla/train_bert.py --resume RUN_FOLDER
     python chapter_08_transformer_vanilla/finetune_bert.py --task rt_polarity --start BERT.pth
 
-Expected: on `topics` (Python's help texts) more hidden tokens right than by counting what stood
-between the same neighbours. Paper: Devlin et al. 2019.
+It prints its own marks: what counting says between the same neighbours. No result is published yet.
+Paper: Devlin et al. 2019.
 """
 
 from __future__ import annotations
