@@ -24,12 +24,13 @@ from chapter_03_optimization_regularization.training import History, evaluate, f
 from chapter_06_rnn_lstm_seq.experiments.batching import ByLength
 from chapter_08_transformer_vanilla.bert import Bert, mean_pooled, start
 from chapter_08_transformer_vanilla.experiments.sentence_tasks import Parts, encoded, seconds_of
+from chapter_08_transformer_vanilla.layers import looking
 from chapter_08_transformer_vanilla.wordpiece import WordPiece
 from utils.datasets.sentences import Labelled, SentenceData
 from utils.modes import evaluating
 
 POOLINGS = ("mean", "cls")
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C of logistic regression
+STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C of logistic regression
 WARMUP = 0.1  # of all steps
 
 
@@ -120,20 +121,23 @@ def accuracy_of(model: nn.Module, parts: Parts, device: Any = "cpu") -> float:
 def text_vectors(
     bert: Bert, tokenizer: WordPiece, texts: Sequence[str], pooling: str, longest: int
 ) -> np.ndarray:
-    """One vector of length 1 a text, (N, D), each text by itself; longer texts are cut."""
+    """A vector of every layer for each text, (N, L, D), each read by itself, longer ones cut."""
     part = Labelled(list(texts), np.zeros(len(texts), dtype=np.int64))
-    (ids, lengths, starts, _), _ = encoded(part, tokenizer, longest)
-    model = TextClassifier(bert, 1, pooling)
-    found = torch.empty(len(texts), bert.tokens.embedding_dim)  # (N, D)
-    with evaluating(model):
+    (ids, lengths, _, _), _ = encoded(part, tokenizer, longest)
+    found = torch.empty(len(texts), len(bert.layers), bert.tokens.embedding_dim)  # (N, L, D)
+    with evaluating(bert):
         for rows in torch.argsort(lengths).split(64):
             steps = int(lengths[rows].max())
-            found[rows] = model.vectors(ids[rows, :steps], lengths[rows], starts[rows])
-    return F.normalize(found, dim=1).numpy()
+            hidden = torch.arange(steps) >= lengths[rows, None]  # (B, T)
+            x = bert.embedded(ids[rows, :steps])  # (B, T, D)
+            for place, layer in enumerate(bert.layers):
+                x = layer.through(x, looking(layer.self_attn, key_padding_mask=hidden))
+                found[rows, place] = mean_pooled(x, hidden) if pooling == "mean" else x[:, 0]
+    return found.numpy()
 
 
 def part_vectors(part: Labelled, *how: Any) -> tuple[np.ndarray, ...]:
-    """The vectors of a part's first sentences and, of pairs, of its second ones."""
+    """The vectors (N, L, D) of a part's first sentences and, of pairs, of its second ones."""
     # part.texts repeat in sets of pairs: each different sentence is read once
     seconds = seconds_of(part)
     sides = (part.texts,) if seconds is None else (part.texts, seconds)
@@ -143,11 +147,20 @@ def part_vectors(part: Labelled, *how: Any) -> tuple[np.ndarray, ...]:
     return tuple(vectors[[places[text] for text in texts]] for texts in sides)
 
 
+def last_layer(vectors: np.ndarray) -> np.ndarray:
+    """The vectors of the last layer, of length 1: (N, L, D) -> (N, D)."""
+    last = vectors[:, -1]
+    return last / np.linalg.norm(last, axis=1, keepdims=True)
+
+
 def features(vectors: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Of one sentence u; of two (u, v, |u - v|, u v), as in Conneau et al. 2017: (N, D or 4 D)."""
-    if len(vectors) == 1:
-        return vectors[0]
-    u, v = vectors
+    """Of one sentence the last layer's u; of two (u, v, |u - v|, u v), as in Conneau et al. 2017:
+    one or two arrays (N, L, D) -> (N, D or 4 D).
+    """
+    sides = [last_layer(side) for side in vectors]
+    if len(sides) == 1:
+        return sides[0]
+    u, v = sides
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
 
 

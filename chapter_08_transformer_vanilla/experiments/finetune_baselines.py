@@ -12,6 +12,7 @@ from chapter_06_rnn_lstm_seq.experiments.sentiment import LINEAR, linear_classif
 from chapter_08_transformer_vanilla.experiments import sentence_tasks as tasks
 from chapter_08_transformer_vanilla.experiments.fine_tuning import (
     features,
+    last_layer,
     logistic_head,
     part_vectors,
     spearman,
@@ -51,8 +52,9 @@ def frozen_rows(
 ) -> dict[str, Any]:
     """{"rows": {name: row}}: logistic regression on vectors of a pretrained network.
 
-    Of pairs also on one sentence alone, and how well the cosine of the two vectors orders the
-    test pairs by their relatedness. The head on whole texts or pairs is saved in `folder`.
+    Of one sentence also on the vectors of all its layers. Of pairs also on one sentence alone, and
+    how well the cosine of the two vectors orders the test pairs by their relatedness. The head on
+    the last layer's vectors is saved in `folder`.
     """
     bert = start.pretrained()
     vectors = {
@@ -62,15 +64,18 @@ def frozen_rows(
     row, head = logistic_head(data, {part: features(found) for part, found in vectors.items()})
     torch.save(head, folder / HEAD)
     rows = {"frozen": row}
-    if len(vectors["test"]) == 2:
+    if len(vectors["test"]) == 1:
+        layers = {part: side.reshape(len(side), -1) for part, (side,) in vectors.items()}
+        rows["frozen_layers"] = logistic_head(data, layers)[0]
+    else:
         alone = [
-            logistic_head(data, {part: found[place] for part, found in vectors.items()})[0]
+            logistic_head(data, {part: last_layer(found[place]) for part, found in vectors.items()})
             for place in (0, 1)
         ]
-        rows["frozen_alone"] = max(alone, key=lambda row: row["val"])
+        rows["frozen_alone"] = max((row for row, _ in alone), key=lambda row: row["val"])
     scores = getattr(data.test, "scores", None)
     if scores is not None:
-        u, v = vectors["test"]
+        u, v = map(last_layer, vectors["test"])
         rows["frozen"]["relatedness"] = spearman((u * v).sum(1), scores)
         rows["frozen"]["relatedness_words"] = spearman(shared_words(data), scores)
     return {"rows": rows}

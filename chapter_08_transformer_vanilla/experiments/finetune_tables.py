@@ -25,6 +25,7 @@ ROWS = {
     "scratch": ("{}, random weights", "{}，随机初始化", "scratch"),
     "frozen_alone": ("{}, frozen, one sentence alone", "{}，冻结，只看一句", "pretrained"),
     "frozen": ("{}, frozen", "{}，冻结", "pretrained"),
+    "frozen_layers": ("{}, frozen, all layers", "{}，冻结，所有层", "pretrained"),
     "tuned": ("{}, tuned", "{}，微调", "pretrained"),
 }
 EARLIER = ("bag", "cnn", "bilstm")

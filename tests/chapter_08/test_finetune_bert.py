@@ -154,9 +154,11 @@ def test_a_head_is_the_logistic_regression_it_came_from(films, start):
 
 
 def test_features_of_a_pair_are_four_vectors():
-    u, v = np.array([[1.0, 2.0]]), np.array([[3.0, -1.0]])
-    assert tuning.features((u, v)).tolist() == [[1, 2, 3, -1, 2, 3, 3, -2]]
-    assert tuning.features((u,)) is u
+    u = np.array([[[9.0, 9.0], [3.0, 4.0]]])  # one text, two layers: the last one counts
+    v = np.array([[[9.0, 9.0], [0.0, -2.0]]])
+    wanted = [[0.6, 0.8, 0.0, -1.0, 0.6, 1.8, 0.0, -0.8]]
+    np.testing.assert_allclose(tuning.features((u, v)), wanted)
+    np.testing.assert_allclose(tuning.features((u,)), [[0.6, 0.8]])
 
 
 def test_vectors_come_back_in_the_order_of_the_texts(start):
@@ -164,6 +166,10 @@ def test_vectors_come_back_in_the_order_of_the_texts(start):
     bert = start.pretrained()
     found = tuning.text_vectors(bert, start.tokenizer, texts, "mean", 64)
     assert np.array_equal(found[0], found[3]) and not np.allclose(found[0], found[2])
+    for row, text in enumerate(texts[:3]):  # the last layer is the network's own output
+        ids, segments, hidden = start.tokenizer.batch([start.tokenizer.encode(text)])
+        alone = mean_pooled(bert.eval()(ids, segments, hidden), hidden)[0]
+        np.testing.assert_allclose(found[row, -1], alone.detach(), rtol=1e-4, atol=1e-5)
     part = Labelled(texts, np.zeros(4, dtype=np.int64))
     (again,) = tuning.part_vectors(part, bert, start.tokenizer, "mean", 64)
     np.testing.assert_allclose(again, found, rtol=1e-4, atol=1e-6)
