@@ -172,7 +172,12 @@ def test_wrong_weights_are_refused_with_the_name(theirs):
 def test_buffers_of_old_files_are_no_weights(theirs):
     model, settings = theirs("BertModel", CONFIGS[0])
     state = model.state_dict() | {"embeddings.position_ids": torch.arange(13)[None]}
-    from_hugging_face(state, settings)
+    ours, plain = (
+        from_hugging_face(state, settings),
+        from_hugging_face(model.state_dict(), settings),
+    )
+    ids = torch.arange(6)[None]
+    assert torch.equal(ours(ids), plain(ids))
 
 
 @pytest.fixture(scope="module")

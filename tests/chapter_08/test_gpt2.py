@@ -95,8 +95,10 @@ def test_mask_buffers_of_old_files_are_not_weights():
     state = theirs.state_dict() | {f"transformer.h.0.attn.{k}": v for k, v in masks.items()}
     del state["lm_head.weight"]  # files of the bare GPT2Model have no head, and no prefix
     bare = {name.removeprefix("transformer."): weight for name, weight in state.items()}
+    config, ids = theirs.config.to_dict(), torch.arange(4)[None]
+    plain = from_hugging_face(config, theirs.state_dict())(ids)
     for found in (state, bare):
-        from_hugging_face(theirs.config.to_dict(), found)
+        assert torch.equal(from_hugging_face(config, found)(ids), plain)
 
 
 def test_what_does_not_fit_is_named():

@@ -70,32 +70,33 @@ def test_vectors_do_not_depend_on_the_batch(folder):
     torch.testing.assert_close(encoder.embed(texts, size=2), alone, rtol=1e-4, atol=1e-5)
 
 
-def refused(folder, words):
-    with pytest.raises(UserError, match=words) as caught:
+def refusal(folder) -> str:
+    with pytest.raises(UserError) as caught:
         load_minilm(folder)
     assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_what_does_not_fit_is_one_sentence(folder, tmp_path):
     for name in FILES:
         lacking = tmp_path / f"without_{name}"
         shutil.copytree(folder, lacking, ignore=shutil.ignore_patterns("without_*", name))
-        refused(lacking, f"it has no {name}")
+        assert f"it has no {name}" in refusal(lacking)
 
     def config(**changes):
         (folder / "config.json").write_text(json.dumps(CONFIG | changes))
 
     config(model_type="gpt2")
-    refused(folder, "model_type is 'gpt2'; this BERT is built for 'bert'")
+    assert "model_type is 'gpt2'; this BERT is built for 'bert'" in refusal(folder)
     config(num_hidden_layers=2)
-    refused(folder, "lacks layers.1")
+    assert "lacks layers.1" in refusal(folder)
     config(intermediate_size=4)
-    refused(folder, r"linear1.weight is \(16, 8\), not \(4, 8\)")
+    assert "linear1.weight is (16, 8), not (4, 8)" in refusal(folder)
     config()
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY[:-1]))
-    refused(folder, "vocab.txt has 56 tokens, not 57")
+    assert "vocab.txt has 56 tokens, not 57" in refusal(folder)
     (folder / "model.safetensors").write_bytes(b"damaged")
-    refused(folder, "cannot be read")
+    assert "cannot be read" in refusal(folder)
 
 
 def test_without_the_package_the_script_says_how_to_get_it(monkeypatch, tmp_path, capsys):
