@@ -34,6 +34,7 @@ from utils.results import table
 from utils.run import Run
 
 SCRIPT = "python chapter_08_transformer_vanilla/sentences.py"
+NEXT = "python chapter_08_transformer_vanilla/finetune_bert.py"
 TEXT = "a film full of heart"
 IN_FIGURE = 9  # neighbours in the matrix, beside the text itself
 QUICK = 300  # sentences of a set, with --quick
@@ -118,7 +119,7 @@ def report(args, run: Run, encoder: SentenceEncoder, name: str, rows: list[list]
     figure = matrix_figure(shown, paraphrases.minilm_cosine(encoder, shown), np.round(
         paraphrases.words_cosine(shown), 3))  # fmt: skip
     run.save_figure(figure, "sentences_matrix")
-    run.finish(next_command=f'{SCRIPT} --text "{TEXT}" --against rt_polarity')
+    run.finish(next_command=f"{NEXT} --task rt_polarity")
 
 
 def main(argv: list[str] | None = None) -> int:
