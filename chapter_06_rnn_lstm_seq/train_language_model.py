@@ -15,9 +15,8 @@ model; the samples, shown as it learns, go from noise to words to indented lines
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import textwrap
+from functools import partial
 
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
 from chapter_06_rnn_lstm_seq.experiments import ngram, sizes
@@ -73,14 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def show_sample(args: argparse.Namespace, task: lm.Task, model, row: dict[str, float]) -> None:
-    """Text of the model as it stands, every few epochs and after the first."""
-    if not args.sample_every or (row["epoch"] % args.sample_every and row["epoch"] > 1):
-        return
-    how = {"temperature": 0.8, "generator": generator(0)}
-    text = lm.text_after(model, task.tokenizer, task.data.val[:1], 160, **how)
-    value = task.per_character(row["val_loss"])
-    print(f"\nepoch {row['epoch']:.0f}, {value:.3f} bits per character; a sample:")
-    print(textwrap.indent(text, "    "), flush=True)
+    lm.show_sample(args, task, row, partial(lm.text_after, model, generator=generator(0)))
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
@@ -94,15 +86,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.cell == "ngram":
         return count_only(args, run, task)
     planned = lm.plan(args, run.folder, task)
-    rows, histories, first = [], [], None
-    for seed in range(args.seed, args.seed + args.seeds):
-        folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
-        show = (lambda model, row: show_sample(args, task, model, row)) if first is None else None
-        model, history = lm.train_one(args, run, task, planned["epochs"], seed, folder, show)
-        rows.append(lm.measure(model, history, task))
-        histories.append(history)
-        first = first or model
-    report(args, run, task, planned, first, rows, histories)
+    trained = lm.train_seeds(
+        args, run, task, planned["epochs"], lm.train_one, lm.measure, show_sample
+    )
+    report(args, run, task, planned, *trained)
 
 
 def count_only(args: argparse.Namespace, run: Run, task: lm.Task) -> None:
@@ -117,16 +104,11 @@ def count_only(args: argparse.Namespace, run: Run, task: lm.Task) -> None:
     run.finish({row["name"]["en"]: row["bits_per_character"] for row in rows}, next_command=command)
 
 
-def text_name(name: str) -> str:
-    """A text's name as a part of file names."""
-    return re.sub(r"\W+", "_", name.removesuffix(".txt")).strip("_")
-
-
 def choose_size(args: argparse.Namespace, run: Run, task: lm.Task) -> None:
     """Short trainings of several sizes, judged inside the training text."""
     chosen = [sizes.parse(word) for word in args.sizes]
     rows = sizes.compare(args, run, task, chosen)
-    text = text_name(task.data.name.removesuffix(" (training part)"))
+    text = lm.text_name(task.data.name.removesuffix(" (training part)"))
     run.save_result(f"language_model_sizes_{text}", {"rows": rows}, sizes.tables(rows))
     run.finish({size.key: row["nats"] for size, row in zip(chosen, rows, strict=True)})
 
@@ -135,7 +117,7 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     """The result beside the n-gram models, the curve, and the weights of the first seed."""
     ngrams, parameters = lm.baselines(task), parameter_count(model)
     seeds = [args.seed + s for s in range(args.seeds)]
-    text = text_name(task.data.name)
+    text = lm.text_name(task.data.name)
     name = text if args.cell == "lstm" else f"{text}_{args.cell}"
     metrics = lm.metrics_of(rows, ngrams, parameters, planned) | {"text": task.data.notes}
     run.save_result(
@@ -143,7 +125,8 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     )
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
         save_row(run, args.cell, lm.thread_row(args, rows, seeds, planned, parameters, task))
-    facts = lm.checkpoint_facts(args, task, model, rows[0], histories[0].seconds)
+    architecture = lm.architecture_of(args, task)
+    facts = lm.checkpoint_facts(architecture, task, model, rows[0], histories[0].seconds)
     file = f"{text}_{args.cell}.pth"
     run.save_checkpoint(file, model.state_dict(), **facts)
     title = f"{lm.CELL_NAMES[args.cell]} with {args.hidden_size} units, {task.data.name}"

@@ -15,11 +15,11 @@ Paper: Devlin et al. 2019.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from functools import partial
 from typing import Any
 
+from chapter_06_rnn_lstm_seq.experiments.language_models import text_name
 from chapter_08_transformer_vanilla.experiments import pretraining
 from chapter_08_transformer_vanilla.experiments.pretraining import Task
 from chapter_08_transformer_vanilla.figures.train_bert import curves_figure
@@ -107,11 +107,6 @@ def train_one(args: argparse.Namespace, run: Run, task: Task, seed: int) -> dict
 
 def file_of(task: Task) -> str:
     return f"bert_{text_name(task.data.name)}.pth"
-
-
-def text_name(name: str) -> str:
-    """A text's name as a part of file names."""
-    return re.sub(r"\W+", "_", name.removesuffix(".txt")).strip("_")
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:

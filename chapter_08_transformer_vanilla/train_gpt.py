@@ -17,9 +17,8 @@ samples go from noise to words to indented lines.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-import textwrap
+from functools import partial
 from pathlib import Path
 
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
@@ -99,15 +98,10 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         )
     task = lm.load_data(args)
     planned = lm.plan(args, run.folder, task, gpt.tokens_per_second)
-    rows, histories, first = [], [], None
-    for seed in range(args.seed, args.seed + args.seeds):
-        folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
-        show = (lambda model, row: show_sample(args, task, model, row)) if first is None else None
-        model, history = gpt.train_one(args, run, task, planned["epochs"], seed, folder, show)
-        rows.append(gpt.measure(model, history, task))
-        histories.append(history)
-        first = first or model
-    report(args, run, task, planned, first, rows, histories)
+    trained = lm.train_seeds(
+        args, run, task, planned["epochs"], gpt.train_one, gpt.measure, show_sample
+    )
+    report(args, run, task, planned, *trained)
 
 
 def go_on(args: argparse.Namespace, run: Run) -> None:
@@ -126,27 +120,22 @@ def go_on(args: argparse.Namespace, run: Run) -> None:
 
 
 def show_sample(args: argparse.Namespace, task: lm.Task, model, row: dict[str, float]) -> None:
-    """Text of the network as it stands, every few epochs and after the first."""
-    if not args.sample_every or (row["epoch"] % args.sample_every and row["epoch"] > 1):
-        return
-    how = {"temperature": 0.8, "generator": generator(0, model.tokens.weight.device)}
-    text = gpt.text_after(model, task.tokenizer, task.data.val[:1], 160, **how)
-    value = task.per_character(row["val_loss"])
-    print(f"\nepoch {row['epoch']:.0f}, {value:.3f} bits per character; a sample:")
-    print(textwrap.indent(text, "    "), flush=True)
+    random = generator(0, model.tokens.weight.device)
+    lm.show_sample(args, task, row, partial(gpt.text_after, model, generator=random))
 
 
 def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, histories) -> None:
     """The result beside the n-gram models, the curve, and the weights of the first seed."""
     ngrams, parameters = lm.baselines(task), parameter_count(model)
     seeds = [args.seed + s for s in range(args.seeds)]
-    text = re.sub(r"\W+", "_", task.data.name.removesuffix(".txt")).strip("_")
+    text = lm.text_name(task.data.name)
     metrics = lm.metrics_of(rows, ngrams, parameters, planned) | {"text": task.data.notes}
     found = gpt.tables(rows, ngrams, args, parameters, task)
     run.save_result(f"gpt_{text}", metrics, found, seeds)
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
         save_row(run, "gpt", gpt.thread_row(args, rows, seeds, planned, parameters, task))
-    facts = gpt.checkpoint_facts(args, task, model, rows[0], histories[0].seconds)
+    architecture = gpt.architecture_of(args, task)
+    facts = lm.checkpoint_facts(architecture, task, model, rows[0], histories[0].seconds, gpt.TASK)
     file = f"{text}_gpt.pth"
     run.save_checkpoint(file, model.state_dict(), **facts)
     title = f"{gpt.name_of(args)}, {task.data.name}"

@@ -7,9 +7,12 @@ epochs follow from tokens per second, measured once, and the training is the sam
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,7 @@ class Task:
 
 
 Speed = Callable[[argparse.Namespace, Task, float], float]
+Loaded = tuple[nn.Module, Tokenizer, dict[str, Any]]  # a network, its tokenizer, its checkpoint
 
 
 def make_tokenizer(kind: str, data: TextData, size: int) -> Tokenizer:
@@ -201,10 +205,50 @@ def measure(model: LanguageModel, history: History, task: Task) -> dict[str, flo
     }
 
 
+def train_seeds(
+    args: argparse.Namespace, run: Run, task: Task, epochs: int, train: Callable,
+    measure: Callable, show: Callable,
+) -> tuple[nn.Module, list[dict[str, float]], list[History]]:  # fmt: skip
+    """One training a seed -> (the first network, which alone shows samples; a row each; histories).
+
+    train and measure are `train_one` and `measure`, or another network's; show(args, task, model,
+    row) comes after each epoch.
+    """
+    first, rows, histories = None, [], []
+    for seed in range(args.seed, args.seed + args.seeds):
+        folder = run.folder if seed == args.seed else run.folder / f"seed_{seed}"
+        on_epoch = partial(show, args, task) if first is None else None
+        model, history = train(args, run, task, epochs, seed, folder, on_epoch)
+        rows.append(measure(model, history, task))
+        histories.append(history)
+        first = first or model
+    return first, rows, histories
+
+
+def show_sample(
+    args: argparse.Namespace, task: Task, row: dict[str, float], write: Callable[..., str]
+) -> None:
+    """Text of a network as it stands, every few epochs and after the first.
+
+    write: `text_after` of this network, without the temperature.
+    """
+    if not args.sample_every or (row["epoch"] % args.sample_every and row["epoch"] > 1):
+        return
+    text = write(task.tokenizer, task.data.val[:1], 160, temperature=0.8)
+    value = task.per_character(row["val_loss"])
+    print(f"\nepoch {row['epoch']:.0f}, {value:.3f} bits per character; a sample:")
+    print(textwrap.indent(text, "    "), flush=True)
+
+
 def text_after(model: LanguageModel, tokenizer: Tokenizer, prompt: str, count: int, **how) -> str:
     """The prompt and `count` tokens after it."""
     ids = torch.tensor(tokenizer.encode(prompt))
     return prompt + tokenizer.decode(generate(model, ids, count, **how))
+
+
+def text_name(name: str) -> str:
+    """A text's name as a part of file names."""
+    return re.sub(r"\W+", "_", name.removesuffix(".txt")).strip("_")
 
 
 def baselines(task: Task) -> list[dict[str, Any]]:
@@ -258,26 +302,40 @@ def thread_row(args, rows: list[dict], seeds: list[int], planned: dict, paramete
 
 def load_model(path: str | Path) -> tuple[LanguageModel, Tokenizer, dict[str, Any]]:
     """The model and tokenizer of a checkpoint, and all of it; CheckpointError for another task."""
+    return load_network(path, LanguageModel, TASK, "language model", "train_language_model.py")
+
+
+def load_network(
+    path: str | Path, network: Callable[..., nn.Module], task: str, name: str, script: str
+) -> Loaded:
+    """`load_model` for any network that `script` trains; name: what the error says is missing."""
     checkpoint = load_checkpoint(path)
-    if checkpoint.get("task") != TASK or "tokenizer" not in checkpoint:
+    if checkpoint.get("task") != task or "tokenizer" not in checkpoint:
         what = checkpoint.get("task", "an unfinished training")
         raise CheckpointError(
-            f"{path} is no language model (its task: {what}); make one with "
-            "train_language_model.py, whose file is named after its data set."
+            f"{path} is no {name} (its task: {what}); make one with {script}, whose file is named "
+            "after its data set."
         )
-    model = LanguageModel(**checkpoint["architecture"])
+    model = network(**checkpoint["architecture"])
     load_state(model, checkpoint["state"], path)
     return model.eval(), from_state(checkpoint["tokenizer"]), checkpoint
 
 
 def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
     """What the model card says, measured again; MissingDataError where the text is another one."""
-    model, tokenizer, checkpoint = load_model(path)
+    return measured_again(path, data_dir, load_model(path), nats_per_token)
+
+
+def measured_again(
+    path: Path, data_dir: str | None, loaded: Loaded,
+    nats_of: Callable[[nn.Module, torch.Tensor], float],
+) -> dict[str, float]:  # fmt: skip
+    """`evaluate_checkpoint` for any network; nats_of(model, ids) are its nats per token."""
+    model, tokenizer, checkpoint = loaded
     data = same_text(path, checkpoint, data_dir)
     val = torch.tensor(tokenizer.encode(data.val))
-    nats = nats_per_token(model, val)
-    per_character = bits(nats) * len(val) / len(data.val)
-    return {"val_nats": nats, "val_bits_per_character": per_character}
+    nats = nats_of(model, val)
+    return {"val_nats": nats, "val_bits_per_character": bits(nats) * len(val) / len(data.val)}
 
 
 def same_text(path: Path, checkpoint: dict[str, Any], data_dir: str | None) -> TextData:
@@ -292,14 +350,16 @@ def same_text(path: Path, checkpoint: dict[str, Any], data_dir: str | None) -> T
     return data
 
 
-def checkpoint_facts(args, task: Task, model: LanguageModel, row: dict, seconds: float) -> dict:
+def checkpoint_facts(
+    architecture: dict[str, Any], task: Task, model: nn.Module, row: dict, seconds: float,
+    task_name: str = TASK,
+) -> dict[str, Any]:  # fmt: skip
     """What `run.save_checkpoint` writes beside the weights."""
-    per_character = row["bits_per_character"]
     return {
-        "architecture": architecture_of(args, task),
+        "architecture": architecture,
         "dataset": task.data.name,
-        "metrics": {"val_nats": row["nats"], "val_bits_per_character": per_character},
-        "task": TASK,
+        "metrics": {"val_nats": row["nats"], "val_bits_per_character": row["bits_per_character"]},
+        "task": task_name,
         "tokenizer": task.tokenizer.state(),
         "text": task.data.notes,
         "parameters": parameter_count(model),

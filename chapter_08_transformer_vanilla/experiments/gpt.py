@@ -1,6 +1,7 @@
 """One training of a GPT on a text, its measurement, tables and weights, behind train_gpt.py.
 
-Texts, n-gram models and the plan of minutes are chapter 6's (its experiments/language_models.py).
+Texts, n-gram models, the plan of minutes and what a checkpoint holds are chapter 6's (its
+experiments/language_models.py).
 """
 
 from __future__ import annotations
@@ -19,15 +20,12 @@ import chapter_06_rnn_lstm_seq
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import Batches, History, fit
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
-from chapter_06_rnn_lstm_seq.language_model import bits
-from chapter_06_rnn_lstm_seq.tokenizer import Tokenizer, from_state
+from chapter_06_rnn_lstm_seq.tokenizer import Tokenizer
 from chapter_08_transformer_vanilla.gpt2 import GPT2
 from chapter_08_transformer_vanilla.positions import sinusoids
 from chapter_08_transformer_vanilla.text_window import nats_per_token, write
-from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.errors import UserError
 from utils.file_io_util import read_json
-from utils.model_summary import parameter_count
 from utils.results import over_seeds, table
 from utils.run import Run
 from utils.threads import language_model_row
@@ -238,36 +236,9 @@ def thread_row(args, rows: list[dict], seeds: list[int], planned: dict, paramete
 
 def load_model(path: str | Path) -> tuple[GPT2, Tokenizer, dict[str, Any]]:
     """The network and tokenizer of a checkpoint, and all of it; CheckpointError for another."""
-    checkpoint = load_checkpoint(path)
-    if checkpoint.get("task") != TASK or "tokenizer" not in checkpoint:
-        what = checkpoint.get("task", "an unfinished training")
-        raise CheckpointError(
-            f"{path} is no GPT that writes (its task: {what}); make one with train_gpt.py, whose "
-            "file is named after its data set."
-        )
-    model = GPT2(**checkpoint["architecture"])
-    load_state(model, checkpoint["state"], path)
-    return model.eval(), from_state(checkpoint["tokenizer"]), checkpoint
+    return lm.load_network(path, GPT2, TASK, "GPT that writes", "train_gpt.py")
 
 
 def evaluate_checkpoint(path: Path, data_dir: str | None = None) -> dict[str, float]:
     """What the model card says, measured again; MissingDataError where the text is another one."""
-    model, tokenizer, checkpoint = load_model(path)
-    data = lm.same_text(path, checkpoint, data_dir)
-    val = torch.tensor(tokenizer.encode(data.val))
-    nats = nats_per_token(model, val)
-    return {"val_nats": nats, "val_bits_per_character": bits(nats) * len(val) / len(data.val)}
-
-
-def checkpoint_facts(args, task: lm.Task, model: GPT2, row: dict, seconds: float) -> dict:
-    """What `run.save_checkpoint` writes beside the weights."""
-    return {
-        "architecture": architecture_of(args, task),
-        "dataset": task.data.name,
-        "metrics": {"val_nats": row["nats"], "val_bits_per_character": row["bits_per_character"]},
-        "task": TASK,
-        "tokenizer": task.tokenizer.state(),
-        "text": task.data.notes,
-        "parameters": parameter_count(model),
-        "seconds": seconds,
-    }
+    return lm.measured_again(path, data_dir, load_model(path), nats_per_token)
