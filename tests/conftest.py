@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -272,6 +273,64 @@ def batch() -> Callable[..., tuple[Any, Any]]:
         return source, target
 
     return make
+
+
+@dataclass(frozen=True)
+class TextScript:
+    """A script that trains a language model, on a small text with few and small steps."""
+
+    module: ModuleType
+    options: str
+    text: Path
+
+    def run(self, folder: Path, name: str, *more: str, code: int = 0) -> Path:
+        """The folder of the run `name`, which ends with this exit code; `more`: more options."""
+        words = ["--dataset", str(self.text), *self.options.split(), *more]
+        assert self.module.main([*words, "--output_dir", str(folder), "--run_name", name]) == code
+        chapter, script = self.module.__name__.split(".")
+        return folder / chapter / f"{script}-{name}"
+
+    def check_resume(
+        self, whole: Path, result: str, folder: Path, patch: pytest.MonkeyPatch
+    ) -> None:
+        """Stopped after an epoch and resumed, a run comes to the number of the run `whole`."""
+
+        def stop(args, task, model, row):
+            if row["epoch"] == 1:
+                raise KeyboardInterrupt
+
+        with patch.context() as patched:
+            patched.setattr(self.module, "show_sample", stop)
+            stopped = self.run(folder, "stopped", code=130)
+        assert self.module.main(["--resume", str(stopped)]) == 0
+        found, expected = [read_json(f / result)["metrics"] for f in (stopped, whole)]
+        assert found["bits_per_character"] == expected["bits_per_character"]
+
+    def check_card(self, weights: Path, patch: pytest.MonkeyPatch) -> None:
+        """The metrics in a checkpoint are measured again; on another text that is refused."""
+        from chapter_06_rnn_lstm_seq.experiments import language_models as lm
+        from utils.checkpoint import load_checkpoint
+        from utils.datasets.text import load_text
+        from utils.errors import MissingDataError
+
+        evaluate = self.module.evaluate_checkpoint
+        patch.setattr(lm, "load_text", lambda name, folder: load_text(self.text))
+        assert evaluate(weights) == pytest.approx(load_checkpoint(weights)["metrics"])
+        changed = self.text.with_name("lines2.txt")
+        content = self.text.read_text(encoding="utf-8")
+        changed.write_text(f"{content}one more line.\n", encoding="utf-8")
+        patch.setattr(lm, "load_text", lambda name, folder: load_text(changed))
+        with pytest.raises(MissingDataError, match="was measured on another text"):
+            evaluate(weights)
+
+
+@pytest.fixture(scope="session")
+def text_script(tmp_path_factory) -> Callable[[ModuleType, str], TextScript]:
+    """text_script(train_gpt, "--width 8 --epochs 2"): this script on 60 lines of text."""
+    text = tmp_path_factory.mktemp("text") / "lines.txt"
+    lines = [f"line {n}: {n} and {n + 1} are neighbours, {n * n} is a square.\n" for n in range(60)]
+    text.write_text("".join(lines), encoding="utf-8")
+    return lambda module, options: TextScript(module, options, text)
 
 
 @pytest.fixture

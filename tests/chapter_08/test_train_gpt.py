@@ -13,7 +13,7 @@ from chapter_08_transformer_vanilla.experiments import gpt
 from chapter_08_transformer_vanilla.gpt2 import GPT2
 from utils.checkpoint import load_checkpoint
 from utils.datasets.text import load_text
-from utils.errors import MissingDataError, UserError
+from utils.errors import UserError
 from utils.file_io_util import read_json
 
 CHAPTER = "chapter_08_transformer_vanilla"
@@ -21,30 +21,16 @@ SIZES = (
     "--width 8 --heads 2 --layers 1 --batch_size 8 --context 12 --sample_every 1 --epochs 2 "
     "--threads 1 --warmup 5"
 )
-LINES = [f"line {n}: {n} and {n + 1} are neighbours, {n * n} is a square.\n" for n in range(60)]
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("text") / "lines.txt"
-    file.write_text("".join(LINES), encoding="utf-8")
-    return file
-
-
-def train(text: Path, folder: Path, name: str, *more: str) -> int:
-    words = ["--dataset", str(text), *SIZES.split(), "--output_dir", str(folder), *more]
-    return train_gpt.main([*words, "--run_name", name])
-
-
-def run_folder(folder: Path, name: str) -> Path:
-    return folder / CHAPTER / f"train_gpt-{name}"
+def script(text_script):
+    return text_script(train_gpt, SIZES)
 
 
 @pytest.fixture(scope="module")
-def trained(text, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
-    assert train(text, folder, "whole") == 0
-    return run_folder(folder, "whole")
+def trained(script, tmp_path_factory) -> Path:
+    return script.run(tmp_path_factory.mktemp("runs"), "whole")
 
 
 def test_an_epoch_reads_the_text_once_and_cuts_it_anew():
@@ -98,27 +84,15 @@ def test_the_result_stands_beside_the_n_grams(trained):
     assert load_checkpoint(trained / "lines_gpt.pth")["task"] == gpt.TASK
 
 
-def test_a_stopped_run_goes_on_to_the_same_numbers(trained, text, tmp_path, monkeypatch):
-    def stop(args, task, model, row):
-        if row["epoch"] == 1:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_gpt, "show_sample", stop)
-        assert train(text, tmp_path, "stopped") == 130
-    folder = run_folder(tmp_path, "stopped")
-    assert train_gpt.main(["--resume", str(folder)]) == 0
-    key = "bits_per_character"
-    results = [read_json(f / "gpt_lines.json")["metrics"][key] for f in (folder, trained)]
-    assert results[0] == results[1]
+def test_a_stopped_run_goes_on_to_the_same_numbers(script, trained, tmp_path, monkeypatch):
+    script.check_resume(trained, "gpt_lines.json", tmp_path, monkeypatch)
 
 
-def test_minutes_become_epochs_and_a_row(text, tmp_path, monkeypatch):
+def test_minutes_become_epochs_and_a_row(script, tmp_path, monkeypatch):
     monkeypatch.setattr(gpt, "tokens_per_second", lambda args, task, seconds: 100.0)
-    monkeypatch.setattr(train_gpt, "DATASETS", {"language_models": text.name})
-    assert train(text, tmp_path, "timed", "--minutes", "1", "--tokens", "bpe", "--vocab_size",
-                 "270", "--seeds", "2") == 0  # fmt: skip
-    folder = run_folder(tmp_path, "timed")
+    monkeypatch.setattr(train_gpt, "DATASETS", {"language_models": script.text.name})
+    words = ["--minutes", "1", "--tokens", "bpe", "--vocab_size", "270", "--seeds", "2"]
+    folder = script.run(tmp_path, "timed", *words)
     found = read_json(folder / "gpt_lines.json")["metrics"]
     row = read_json(folder / "thread_language_models_gpt.json")["metrics"]
     assert row["context"] == "sliding" and row["cache_bytes_per_token"] == 2 * 1 * 8 * 4
@@ -126,8 +100,9 @@ def test_minutes_become_epochs_and_a_row(text, tmp_path, monkeypatch):
     assert row["nats"][0] < found["nats_mean"]  # a character has less than a token
 
 
-def test_speed_is_measured_on_this_network(text):
-    args = train_gpt.build_parser().parse_args([*SIZES.split(), "--dataset", str(text)])
+def test_speed_is_measured_on_this_network(script):
+    words = [*SIZES.split(), "--dataset", str(script.text)]
+    args = train_gpt.build_parser().parse_args(words)
     assert gpt.tokens_per_second(args, lm.load_data(args), 0.05) > 0
 
 
@@ -150,8 +125,8 @@ def test_chapter_sixs_row_is_of_the_same_text():
     assert gpt.earlier_row(tasks[1]) is None
 
 
-def test_bad_input_ends_in_one_sentence(trained, text, tmp_path, capsys):
-    weights = str(trained / "lines_gpt.pth")
+def test_bad_input_ends_in_one_sentence(script, trained, tmp_path, capsys):
+    text, weights = str(script.text), str(trained / "lines_gpt.pth")
     out = ["--output_dir", str(tmp_path)]
     other = next(Path(lm.__file__).parents[1].glob("checkpoints/topics_lstm.pth"))
     cases = [
@@ -163,8 +138,8 @@ def test_bad_input_ends_in_one_sentence(trained, text, tmp_path, capsys):
         ),
         (["--prompt", "a", "--checkpoint", str(trained / "last.pth")], "an unfinished training"),
         (["--prompt", "a", "--checkpoint", "nowhere.pth"], "there is no checkpoint nowhere.pth"),
-        (["--dataset", str(text), "--context", "9999"], "too few for"),
-        (["--dataset", str(text), "--width", "30", "--heads", "4"], "must divide --width 30"),
+        (["--dataset", text, "--context", "9999"], "too few for"),
+        (["--dataset", text, "--width", "30", "--heads", "4"], "must divide --width 30"),
         (["--dataset", "shakespear"], "shakespear"),
     ]
     for words, message in cases:
@@ -174,16 +149,8 @@ def test_bad_input_ends_in_one_sentence(trained, text, tmp_path, capsys):
         assert "\n" not in said
 
 
-def test_the_card_is_measured_again(trained, monkeypatch, text):
-    checkpoint = load_checkpoint(trained / "lines_gpt.pth")
-    monkeypatch.setattr(lm, "load_text", lambda name, folder: load_text(text))
-    found = gpt.evaluate_checkpoint(trained / "lines_gpt.pth")
-    assert found == pytest.approx(checkpoint["metrics"])
-    changed = text.with_name("lines2.txt")
-    changed.write_text(text.read_text(encoding="utf-8") + "one more line.\n", encoding="utf-8")
-    monkeypatch.setattr(lm, "load_text", lambda name, folder: load_text(changed))
-    with pytest.raises(MissingDataError, match="was measured on another text"):
-        gpt.evaluate_checkpoint(trained / "lines_gpt.pth")
+def test_the_card_is_measured_again(script, trained, monkeypatch):
+    script.check_card(trained / "lines_gpt.pth", monkeypatch)
 
 
 def test_an_unfinished_training_is_no_model(trained):
