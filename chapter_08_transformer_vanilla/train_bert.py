@@ -72,6 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--deviation", type=cli.positive_float, default=0.06, help=words)
     words = "what the learned places start from: sinusoids, or random rows as BERT's"
     group.add_argument("--places", choices=("waves", "random"), default="waves", help=words)
+    words = "muon for matrices and adamw for the rest, or adamw alone, as BERT"
+    group.add_argument("--optimizer", choices=("muon", "adamw"), default="muon", help=words)
+    words = "share of the tokens that are asked for in training; 0.15 in BERT"
+    group.add_argument("--hidden", type=cli.below_one, default=0.4, help=words)
+    words = "also train with BERT's own choice of each of these three, one at a time"
+    group.add_argument("--controls", action="store_true", help=words)
     group.add_argument("--seeds", type=cli.positive_int, default=1, help="trainings")
     cli.add_training_options(parser)
     return parser
@@ -87,9 +93,12 @@ def fill_in(args: argparse.Namespace) -> None:
         raise cli.UserError(f"--heads {args.heads} must divide --width {args.width}.")
 
 
-def train_one(args: argparse.Namespace, run: Run, task: Task, seed: int) -> dict[str, Any]:
+def train_one(
+    args: argparse.Namespace, run: Run, task: Task, seed: int, control: str = ""
+) -> dict[str, Any]:
     """One training in its own folder, and what came of it, as plain values."""
-    folder = run.folder / f"seed_{seed}"
+    folder = run.folder / f"{control}seed_{seed}"
+    args = argparse.Namespace(**vars(args) | pretraining.CONTROLS.get(control, {}))
     model, history = pretraining.train_one(args, run, task, seed, folder)
     best = history.best_row()
     row = {
@@ -100,7 +109,7 @@ def train_one(args: argparse.Namespace, run: Run, task: Task, seed: int) -> dict
         "seconds": history.seconds,
         "curve": history.epochs,
     }
-    if seed == args.seed:
+    if seed == args.seed and not control:
         pretraining.save(run, task, model, row, file_of(task))
     return row
 
@@ -123,12 +132,20 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
                  epochs=args.epochs)
         for seed in range(args.seed, args.seed + args.seeds)
     ]  # fmt: skip
-    report(args, run, task, marks, rows)
+    controls = {
+        name: run.once(partial(train_one, args, run, task, args.seed, name), control=name,
+                       dataset=task.data.name, seed=args.seed, epochs=args.epochs)
+        for name in pretraining.CONTROLS if args.controls
+    }  # fmt: skip
+    report(args, run, task, marks, rows, controls)
 
 
-def report(args: argparse.Namespace, run: Run, task: Task, marks: dict, rows: list[dict]) -> None:
+def report(
+    args: argparse.Namespace, run: Run, task: Task, marks: dict, rows: list[dict], controls: dict
+) -> None:
     """Result, figure, the weights of the first seed, and what they are for."""
     metrics = {
+        "controls": {name: row["val"] for name, row in ({"none": rows[0]} | controls).items()},
         "marks": marks,
         "accuracy_percent": mean_std(row["val"] for row in rows),
         "next_percent": mean_std(row["val_next"] for row in rows),

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chapter_08_transformer_vanilla.layers import EncoderLayer, looking
+from chapter_08_transformer_vanilla.positions import sinusoids
 
 
 def patchify(pictures: Tensor, side: int) -> Tensor:
@@ -40,12 +41,25 @@ def patchify(pictures: Tensor, side: int) -> Tensor:
     return x.flatten(3).flatten(1, 2)  # (B, N, C P P)
 
 
+def grid_waves(side: int, width: int) -> Tensor:
+    """Page 2's sinusoids on a grid, row by row: half of the numbers tell the row, half the column.
+
+    -> (side side, D). ValueError: D is no multiple of four.
+    """
+    if width % 4:
+        raise ValueError(f"two times sines and cosines: the width {width} must be divisible by 4")
+    waves = sinusoids(torch.arange(side), width // 2)  # (n, D / 2)
+    rows, columns = waves[:, None].expand(-1, side, -1), waves.expand(side, -1, -1)  # (n, n, D / 2)
+    return torch.cat([rows, columns], dim=-1).flatten(0, 1)  # (N, D)
+
+
 class ViT(nn.Module):
     """Pictures (B, C, H, W) -> logits (B, K).
 
     num_classes: K; 0: no head, the result is the class token (B, D). image_size: H = W.
     patch: P, divides it. width: D. heads: h, divides D. ffn: 4 D where it is None.
-    eps: of the norms; 1e-6 in torchvision, 1e-12 in Hugging Face.
+    eps: of the norms; 1e-6 in torchvision, 1e-12 in Hugging Face. places: what the learned places
+    start from, "random" rows or the grid's "waves" (Beyer et al. 2022 keep such ones fixed).
     """
 
     token_names = ("class_token",)  # in front of the patches, a head each
@@ -63,6 +77,7 @@ class ViT(nn.Module):
         channels: int = 3,
         dropout: float = 0.0,
         eps: float = 1e-6,
+        places: str = "random",
     ) -> None:
         super().__init__()
         if image_size % patch:
@@ -71,8 +86,8 @@ class ViT(nn.Module):
         self.patches = nn.Linear(channels * patch**2, width)
         for name in self.token_names:
             self.register_parameter(name, nn.Parameter(torch.zeros(width)))
-        places = len(self.token_names) + (image_size // patch) ** 2
-        self.positions = nn.Parameter(torch.empty(places, width))
+        count = len(self.token_names) + (image_size // patch) ** 2
+        self.positions = nn.Parameter(torch.empty(count, width))
         self.drop = nn.Dropout(dropout)
         options = {"batch_first": True, "norm_first": True, "layer_norm_eps": eps}
         self.layers = nn.ModuleList(
@@ -83,11 +98,14 @@ class ViT(nn.Module):
         for name in self.head_names:
             head = nn.Linear(width, num_classes) if num_classes else nn.Identity()
             self.add_module(name, head)
-        self.start()
+        self.start(places)
 
-    def start(self) -> None:
-        """Glorot's bounds for the matrices, small places, heads that at first say nothing."""
+    def start(self, places: str) -> None:
+        """Glorot's bounds for the matrices, small places or waves, heads that say nothing."""
         nn.init.trunc_normal_(self.positions, std=0.02)
+        if places == "waves":
+            waves = grid_waves(self.image_size // self.patch, self.positions.shape[1])
+            self.positions.data[len(self.token_names) :] = waves
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

@@ -124,6 +124,8 @@ MUON_SCALES = {
 class MuonWithAdamW(torch.optim.Optimizer):
     """Muon for the hidden layers' matrices and convolutions, AdamW for everything else.
 
+    The last matrix is taken for the classifier; tables of embeddings stay with AdamW, too.
+
     Muon's `match_rms_adamw` scales its step to the size an AdamW step has (Liu et al. 2025), so
     that one learning rate serves both. A kernel (O, I, K, K) is a matrix (O, I K K) to Muon.
     `matrix_decay`: of Muon's weights. Convert the model's memory format before, not after.
@@ -139,8 +141,10 @@ class MuonWithAdamW(torch.optim.Optimizer):
         super().__init__(model.parameters(), {"lr": lr})
         params = list(model.parameters())
         head = next(p for p in reversed(params) if p.ndim > 1)
-        self.hidden = [p for p in params if p.ndim > 1 and p is not head]
-        rest = [p for p in params if p.ndim < 2 or p is head]
+        tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+        apart = {id(p) for p in (head, *tables)}
+        self.hidden = [p for p in params if p.ndim > 1 and id(p) not in apart]
+        rest = [p for p in params if p.ndim < 2 or id(p) in apart]
         # Views of the weights: a step on them is a step on the network.
         self.matrices = [nn.Parameter(as_matrix(p.detach())) for p in self.hidden]
         # float32: a processor without bfloat16 instructions emulates Muon's default, slowly.

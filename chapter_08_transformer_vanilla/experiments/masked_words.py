@@ -76,16 +76,21 @@ def chunks_of(text: str, tokenizer: WordPiece, most: int) -> Chunks:
 
 
 def mask(
-    ids: Tensor, vocabulary: int, mask_id: int, random: torch.Generator, only_masks: bool = False
+    ids: Tensor,
+    vocabulary: int,
+    mask_id: int,
+    random: torch.Generator,
+    only_masks: bool = False,
+    share: float = CHOSEN,
 ) -> tuple[Tensor, Tensor]:
     """ids (B, T) -> (ids with hidden words, targets (B, T): the word, or NOTHING).
 
     Special tokens, the first ids of the vocabulary, are never chosen. only_masks: every chosen
-    token becomes [MASK].
+    token becomes [MASK]. share: of the tokens that are chosen.
     """
     special = ids < len(SPECIALS)  # (B, T)
     draw = torch.rand(ids.shape, generator=random)
-    chosen = (draw < CHOSEN) & ~special
+    chosen = (draw < share) & ~special
     targets = torch.where(chosen, ids, NOTHING)
     fate = torch.rand(ids.shape, generator=random)
     other = torch.randint(len(SPECIALS), vocabulary, ids.shape, generator=random)
@@ -101,6 +106,7 @@ class Windows:
     chunks: Chunks
     tokenizer: WordPiece
     only_masks: bool = False
+    share: float = CHOSEN
 
     def __call__(self, batch: tuple[Tensor, ...], random: torch.Generator) -> Window:
         (first,) = batch  # (B,)
@@ -111,7 +117,8 @@ class Windows:
         second = (first + 1 + jump) % count
         ids, segments = self.joined(first, second)
         tokens = self.tokenizer
-        hidden, targets = mask(ids, tokens.vocab_size, tokens.mask, random, self.only_masks)
+        how = (tokens.vocab_size, tokens.mask, random, self.only_masks, self.share)
+        hidden, targets = mask(ids, *how)
         return hidden, segments, targets, (jump > 0).long()
 
     def joined(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,7 +142,12 @@ class Windows:
 
 
 def batches_of(
-    chunks: Chunks, tokenizer: WordPiece, batch_size: int, seed: int = 0, train: bool = True
+    chunks: Chunks,
+    tokenizer: WordPiece,
+    batch_size: int,
+    seed: int = 0,
+    train: bool = True,
+    chosen: float = CHOSEN,
 ) -> Batches:
     """Windows that begin with each chunk but the last; new ones in every epoch, when training."""
     return Batches(
@@ -143,7 +155,7 @@ def batches_of(
         batch_size=batch_size,
         shuffle=train,
         seed=seed,
-        transform=Windows(chunks, tokenizer, only_masks=not train),
+        transform=Windows(chunks, tokenizer, not train, chosen),
     )
 
 

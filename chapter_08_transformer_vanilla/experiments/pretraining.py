@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chapter_03_optimization_regularization.optimizers.muon import MuonWithAdamW
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import Batches, History, evaluate, fit
 from chapter_08_transformer_vanilla.bert import Bert, PretrainingModel
@@ -25,12 +26,26 @@ from utils.results import table
 from utils.run import Run
 
 QUICK_TEXT = 300_000  # characters to train on
+DECAY = 0.01  # of weights
 OVERLAP_WINDOWS = 2_000  # windows of the training part that the limit of the overlap is chosen on
 MODELS = {
     "unigram": ("most frequent token", "最常见的词元"),
     "left": ("left neighbour", "左邻词"),
     "both": ("both neighbours", "左右邻词"),
     "wide": ("two neighbours on each side", "左右各两个邻词"),
+}
+
+# BERT's own choice of what this chapter does otherwise: options of train_bert.py.
+CONTROLS: dict[str, dict[str, Any]] = {
+    "hidden": {"hidden": masked_words.CHOSEN},
+    "optimizer": {"optimizer": "adamw"},
+    "places": {"places": "random"},
+}
+CONTROL_NAMES = {
+    "none": ("nothing", "无"),
+    "hidden": ("15 % of the tokens asked for", "只问 15 % 的词元"),
+    "optimizer": ("AdamW alone", "只用 AdamW"),
+    "places": ("random places, random keys", "随机的位置，随机的键"),
 }
 
 
@@ -77,9 +92,20 @@ def architecture_of(args: argparse.Namespace, task: Task) -> dict[str, Any]:
     return {"vocabulary": task.tokenizer.vocab_size} | {name: getattr(args, name) for name in names}
 
 
+@torch.no_grad()
+def look_nearby(bert: Bert) -> None:
+    """Keys start as copies of queries: places of sinusoids then fit themselves and their neighbours
+    best, and what stands nearby is found from the first step on.
+    """
+    for layer in bert.layers:
+        queries, keys, _ = layer.self_attn.in_proj_weight.chunk(3)  # (D, D) each
+        keys.copy_(queries)
+
+
 def batches(args: argparse.Namespace, task: Task, seed: int) -> tuple[Batches, Batches]:
     """Training windows, new in every epoch, and the validation windows, always the same."""
-    train = masked_words.batches_of(task.train, task.tokenizer, args.batch_size, seed)
+    options = {"seed": seed, "chosen": args.hidden}
+    train = masked_words.batches_of(task.train, task.tokenizer, args.batch_size, **options)
     return train, masked_words.batches_of(task.val, task.tokenizer, 64, train=False)
 
 
@@ -90,9 +116,14 @@ def train_one(
     torch.manual_seed(seed)
     architecture = architecture_of(args, task)
     model = PretrainingModel(begun(Bert(**architecture), args.deviation, args.places))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    if args.places == "waves":
+        look_nearby(model.bert)
+    if args.optimizer == "muon":
+        optimizer = MuonWithAdamW(model, args.lr, matrix_decay=DECAY)
+    else:
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=DECAY
+        )
     train, val = batches(args, task, seed)
     steps = args.epochs * len(train)
     history = fit(
@@ -167,7 +198,12 @@ def tables(metrics: dict[str, Any]) -> dict[str, Any]:
         [{"en": "rare words in common", "zh": "共有的罕见词"}, marks["overlap"]],
         ["BERT", value if metrics["seeds"] > 1 else value[0]],
     ]
-    return {"main": table(columns, rows), "next": table(following, others)}
+    found = {"main": table(columns, rows), "next": table(following, others)}
+    controls = metrics["controls"]
+    if len(controls) > 1:
+        cells = [[{"en": en, "zh": zh}, controls[name]] for name, (en, zh) in CONTROL_NAMES.items()]
+        found["controls"] = table([("Changed", "改动", "s"), columns[1]], cells)
+    return found
 
 
 def save(run: Run, task: Task, model: PretrainingModel, row: dict[str, Any], file: str) -> None:
