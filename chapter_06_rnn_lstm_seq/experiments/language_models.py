@@ -44,7 +44,7 @@ from utils.datasets.text import TextData, load_text
 from utils.errors import MissingDataError
 from utils.file_io_util import read_json, write_json
 from utils.model_summary import parameter_count
-from utils.results import named_mean_std, over_seeds, table
+from utils.results import cells, named_mean_std, over_seeds, table
 from utils.run import Run
 from utils.threads import language_model_row
 
@@ -265,14 +265,14 @@ def tables(rows: list[dict], ngrams: list[dict], args, parameters: int) -> dict[
         ("Bits per character", "每字符比特数", ".3f"),
         ("Perplexity of a character", "每字符困惑度", ".2f"),
     ]
-    cells = [
+    body = [
         [row["name"], row["ngrams"], value := row["bits_per_character"], 2**value] for row in ngrams
     ]
-    mean = over_seeds(rows)["bits_per_character"]
+    mean = over_seeds(rows)["bits_per_character"][0]
     layers = f"{args.num_layers} x " if args.num_layers > 1 else ""
     name = f"{CELL_NAMES[args.cell]} {layers}{args.hidden_size}"
-    cells.append([name, parameters, mean, 2 ** mean[0]])
-    return {"main": table(columns, cells)}
+    body.append([name, parameters, *cells(rows, ["bits_per_character"]), 2**mean])
+    return {"main": table(columns, body)}
 
 
 def metrics_of(rows: list[dict], ngrams: list[dict], parameters: int, planned: dict) -> dict:

@@ -26,7 +26,7 @@ from chapter_08_transformer_vanilla.positions import sinusoids
 from chapter_08_transformer_vanilla.text_window import nats_per_token, write
 from utils.errors import UserError
 from utils.file_io_util import read_json
-from utils.results import over_seeds, table
+from utils.results import cells, table
 from utils.run import Run
 from utils.threads import language_model_row
 
@@ -205,7 +205,6 @@ def tables(rows: list[dict], ngrams: list[dict], args, parameters: int, task) ->
     }
     if not args.quick and (earlier := earlier_row(task)):
         found["main"]["rows"].insert(-1, earlier)
-    means = over_seeds(rows)
     columns = [
         ("The window moves by", "窗口每次移动", None),
         ("Least context (characters)", "最短上下文（字符数）", "d"),
@@ -213,8 +212,9 @@ def tables(rows: list[dict], ngrams: list[dict], args, parameters: int, task) ->
     ]
     least = {"window": 1, "half": args.context - args.context // 2 + 1,
              "eighth": args.context - args.context // 8 + 1}  # fmt: skip
-    cells = [[MOVES[name], least[name], means[f"bits_moved_by_{name}"]] for name in MOVES]
-    return found | {"moves": table(columns, cells)}
+    bits_moved = cells(rows, [f"bits_moved_by_{name}" for name in MOVES])
+    body = [[MOVES[name], least[name], bits] for name, bits in zip(MOVES, bits_moved, strict=True)]
+    return found | {"moves": table(columns, body)}
 
 
 def thread_row(args, rows: list[dict], seeds: list[int], planned: dict, parameters: int, task):
