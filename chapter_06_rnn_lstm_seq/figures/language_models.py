@@ -25,10 +25,12 @@ def curves_figure(histories: list[History], ngrams: list[dict], title: str, fact
         plotting.band(ax, epochs, np.array(runs), name, color=plotting.COLORS[number])
     for style, row in zip(("-.", ":", "--", (0, (1, 3))), ngrams, strict=True):
         ax.axhline(row["bits_per_character"], linestyle=style, color="0.35", linewidth=1.2)
-        below = row["order"] > 5  # the strongest: where the curves are still far above its line
-        place = {"ha": "left", "va": "top"} if below else {"ha": "right", "va": "bottom"}
-        at = (1 if below else count, row["bits_per_character"])
-        ax.annotate(row["name"]["en"], at, fontsize=8, color="0.25", **place)
+        # beside the axes, where no curve runs; the strongest is close to the 5-gram
+        place = {5: "bottom"}.get(row["order"], "top" if row["order"] > 5 else "center")
+        ax.annotate(
+            row["name"]["en"].replace(", ", ",\n"), (1.01, row["bits_per_character"]),
+            xycoords=("axes fraction", "data"), fontsize=8, color="0.25", va=place,
+        )  # fmt: skip
     ax.set(xlabel="epoch", ylabel="bits per character", title=title)
     ax.legend(fontsize=8, loc="center right")
     return fig
