@@ -261,15 +261,20 @@ def card(row: dict[str, Any]) -> dict[str, float]:
 
 
 def report_sentences(args: argparse.Namespace, run: Run, task: Task, rows: list[dict]) -> None:
-    """Result, curves and the rows of the course's table of translation."""
+    """Result, curves and the rows of the course's table of translation.
+
+    A training of another length than the default's has a result and a row of its own.
+    """
     metrics = sentences_metrics(rows)
     seeds = sorted({row["seed"] for row in rows})
-    name = "translation_multi30k"
+    usual = args.quick or args.epochs == DEFAULTS["multi30k"]["epochs"]
+    epochs, key = (None, "") if usual else (args.epochs, f"_{args.epochs}_epochs")
+    name = f"translation_multi30k{key}"
     run.save_result(name, metrics, sentences_tables(metrics), seeds)
     for kind in args.attention:
         mine = [row for row in rows if row["attention"] == kind]
         if not args.quick and task.data.notes["languages"] == "en-de":
-            save_row(run, f"gru_{kind}", thread_row(mine, seeds))
+            save_row(run, f"gru_{kind}{key}", thread_row(mine, seeds, epochs))
     run.save_figure(curves_figure(rows, task.data.name), f"{name}_curves")
     path = folder_of(run, args.attention[-1], args.seed) / "best.pth"
     script = "python chapter_07_attention_mechanism/translate.py"

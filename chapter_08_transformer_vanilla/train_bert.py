@@ -98,7 +98,7 @@ def train_one(
     args: argparse.Namespace, run: Run, task: Task, seed: int, control: str = ""
 ) -> dict[str, Any]:
     """One training in its own folder, and what came of it, as plain values."""
-    folder = run.folder / f"{control}seed_{seed}"
+    folder = run.folder / "_".join(["seed", str(seed), *([control] if control else [])])
     args = argparse.Namespace(**vars(args) | pretraining.CONTROLS.get(control, {}))
     model, history = pretraining.train_one(args, run, task, seed, folder)
     best = history.best_row()

@@ -51,3 +51,5 @@ def test_sentences_are_reported_by_beam_search():
     row = thread_row(rows, [0, 2])
     assert row["bleu"] == pytest.approx((23.0, 1.0)) and row["chapter"] == 7
     assert "beam 5" in row["model"]["en"] and "束宽 5" in row["model"]["zh"]
+    longer = thread_row(rows, [0, 2], epochs=24)["model"]  # never to be taken for the usual one
+    assert longer["en"].endswith("beam 5, 24 epochs") and longer["zh"].endswith("，24 轮")

@@ -134,13 +134,17 @@ def sentences_tables(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"main": table(columns, rows)}
 
 
-def thread_row(rows: Rows, seeds: list[int]) -> dict[str, Any]:
-    """A row of the table of translation, by beam search; minutes of processor time, one core."""
+def thread_row(rows: Rows, seeds: list[int], epochs: int | None = None) -> dict[str, Any]:
+    """A row of the table of translation, by beam search; minutes of processor time, one core.
+
+    epochs: of a training of another length than the usual one.
+    """
     name, beams = NAMES[rows[0]["attention"]], rows[0]["beams"]
+    en, zh = (f", {epochs} epochs", f"，{epochs} 轮") if epochs else ("", "")
     return translation_row(
         {
-            "en": f"GRU, attention {name['en']}, beam {beams}",
-            "zh": f"GRU，注意力 {name['zh']}，束宽 {beams}",
+            "en": f"GRU, attention {name['en']}, beam {beams}{en}",
+            "zh": f"GRU，注意力 {name['zh']}，束宽 {beams}{zh}",
         },
         chapter=7,
         parameters=rows[0]["parameters"],
