@@ -82,6 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
         "ffn": "width of the feed-forward",
     }.items():
         group.add_argument(f"--{name}", type=cli.positive_int, help=f"{words} ({default(name)})")
+    words = "what the learned places start from: random rows, or sines of row and column"
+    group.add_argument("--places", choices=("random", "waves"), default="random", help=words)
     group.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
     group.add_argument("--lr", type=cli.positive_float, default=1e-2, help="highest learning rate")
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.05)

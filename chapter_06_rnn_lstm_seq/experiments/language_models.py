@@ -242,7 +242,8 @@ def show_sample(
 
 def text_after(model: LanguageModel, tokenizer: Tokenizer, prompt: str, count: int, **how) -> str:
     """The prompt and `count` tokens after it."""
-    ids = torch.tensor(tokenizer.encode(prompt))
+    device = next(model.parameters()).device
+    ids = torch.tensor(tokenizer.encode(prompt), device=device)
     return prompt + tokenizer.decode(generate(model, ids, count, **how))
 
 

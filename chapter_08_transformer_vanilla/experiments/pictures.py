@@ -34,7 +34,7 @@ from utils.run import Run
 
 SPEED_SECONDS = 8
 MEASURED_STEPS = 6  # at least
-SIZES = ("patch", "width", "heads", "layers", "ffn")  # of the ViT, options of the command
+SIZES = ("patch", "width", "heads", "layers", "ffn", "places")  # of the ViT, as on the command
 RESNET = "resnet20"  # chapter 5's for 32 px, 0.27 M parameters
 # Chapter 5's best for it on CIFAR-10, and for as long: results/resnet_cifar10_20.json.
 RESNET_RECIPE = Recipe(

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from chapter_08_transformer_vanilla.positions import sinusoids
 from chapter_08_transformer_vanilla.vit import (
     HUGGING_FACE,
     TORCHVISION,
     DeiT,
     ViT,
     distillation_loss,
+    grid_waves,
     patchify,
     renamed,
     rollout,
@@ -251,3 +253,15 @@ def test_the_weights_are_as_many_as_page_10_counts(layers, patch, width):
     assert sum(p.numel() for p in model.parameters()) == counted
     if layers == 6:
         assert counted == 1_205_898
+
+
+def test_waves_of_the_grid_tell_row_and_column():
+    waves = grid_waves(4, 16)  # (16, 16)
+    row, column = waves[:, :8].unflatten(0, (4, 4)), waves[:, 8:].unflatten(0, (4, 4))
+    assert (row == row[:, :1]).all() and (column == column[:1]).all()
+    torch.testing.assert_close(row[:, 0], sinusoids(torch.arange(4), 8))
+    torch.testing.assert_close(column[0], sinusoids(torch.arange(4), 8))
+    model = ViT(10, 16, 4, 16, 2, 1, places="waves")
+    torch.testing.assert_close(model.positions[1:].data, waves)
+    with pytest.raises(ValueError, match="divisible by 4"):
+        grid_waves(4, 6)
