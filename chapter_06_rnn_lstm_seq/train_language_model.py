@@ -72,7 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def show_sample(args: argparse.Namespace, task: lm.Task, model, row: dict[str, float]) -> None:
-    lm.show_sample(args, task, row, partial(lm.text_after, model, generator=generator(0)))
+    draw = generator(0, next(model.parameters()).device)
+    lm.show_sample(args, task, row, partial(lm.text_after, model, generator=draw))
 
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
