@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def curves_figure(metrics: dict[str, Any], name: str) -> Figure:
     """Left: masked words. Right: next or not. A curve a seed; counting as horizontal lines."""
-    fig, (words, follows) = plotting.subplots(1, 2, width=9.2, height=3.6)
+    fig, (words, follows) = plotting.subplots(1, 2, width=10.0, height=3.6)
     marks = metrics["marks"]
     lines = [(marks[key], MODELS[key][0]) for key in MODELS]
     draw(words, metrics, "val_accuracy", lines)
@@ -29,18 +29,18 @@ def curves_figure(metrics: dict[str, Any], name: str) -> Figure:
 
 
 def draw(ax: Any, metrics: dict[str, Any], key: str, lines: list[tuple[float, str]]) -> None:
-    """The curves of one measure, and the marks with their names at the right end."""
-    longest = 0.0
+    """The curves of one measure, and the marks with their names beside the axes, lowest first."""
     for place, curve in enumerate(metrics["curves"]):
         minutes = np.array([row["seconds"] for row in curve]) / 60
-        longest = max(longest, float(minutes[-1]))
         values = 100 * np.array([row[key] for row in curve])
         label = "BERT" if place == 0 else None
         ax.plot(minutes, values, color=plotting.COLORS[0], marker="o", markersize=3, label=label)
     for place, (value, words) in enumerate(lines, start=1):
         ax.axhline(value, color="0.35", linestyle=plotting.DASHES[place], linewidth=1.2)
+        close = place < len(lines) and lines[place][0] - value < 4  # the next one's name is above
         ax.annotate(
-            words, (longest, value), (0, 2), textcoords="offset points", ha="right", fontsize=8
-        )
+            words, (1.02, value), xycoords=("axes fraction", "data"), fontsize=8,
+            va="top" if close else "bottom",
+        )  # fmt: skip
     ax.set_xlabel("minutes of training")
     ax.legend(fontsize=8, loc="lower right")

@@ -9,6 +9,7 @@ from chapter_08_transformer_vanilla import train_bert
 from chapter_08_transformer_vanilla.bert import Bert, PretrainingModel
 from chapter_08_transformer_vanilla.experiments import masked_words, pretraining, word_counts
 from chapter_08_transformer_vanilla.experiments.masked_words import NOTHING, Windows
+from chapter_08_transformer_vanilla.experiments.starts import begun
 from chapter_08_transformer_vanilla.experiments.word_counts import UNKNOWN, GapCounts
 from chapter_08_transformer_vanilla.wordpiece import SPECIALS, WordPiece
 from utils.checkpoint import load_checkpoint
@@ -204,6 +205,36 @@ def test_a_run_beats_no_mark_unseen_and_its_file_starts_a_classifier(tmp_path, t
     found = pretraining.evaluate_checkpoint
     model, tokenizer, _ = pretraining.load_pretrained(folder / "bert_cats.pth")
     assert isinstance(tokenizer, WordPiece) and not model.training and callable(found)
+
+
+def test_controls_change_one_choice_each(tmp_path, text):
+    words = [*TINY, "--dataset", text, "--epochs", "1", "--output_dir", str(tmp_path)]
+    assert train_bert.main([*words, "--run_name", "a", "--controls"]) == 0
+    folder = tmp_path / "chapter_08_transformer_vanilla" / "train_bert-a"
+    result = read_json(folder / "bert_cats.json")
+    assert list(result["metrics"]["controls"]) == ["none", "hidden", "optimizer", "places"]
+    assert len(result["tables"]["controls"]["rows"]) == 4
+    ends = [load_checkpoint(folder / f"seed_42{name}" / "last.pth")["state"]
+            for name in ("", *(f"_{name}" for name in pretraining.CONTROLS))]  # fmt: skip
+    for one in range(4):  # no two trainings are the same
+        for other in range(one):
+            assert not torch.equal(ends[one]["dense.weight"], ends[other]["dense.weight"])
+
+
+def test_keys_that_copy_queries_look_nearby(tokenizer):
+    torch.manual_seed(0)
+    bert = begun(Bert(tokenizer.vocab_size, 64, 1, 1, 16, 24, dropout=0.0), 0.06, "waves")
+    ids = torch.randint(FIRST, tokenizer.vocab_size, (200, 24), generator=generator(1))
+
+    def share_nearby():
+        kept = []
+        bert.eval()(ids, kept=kept)
+        near = (torch.arange(24)[:, None] - torch.arange(24)).abs() <= 1  # (T, T)
+        return float((kept[0] * near).sum(-1).mean())
+
+    before = share_nearby()
+    pretraining.look_nearby(bert)
+    assert share_nearby() > before + 0.05
 
 
 def test_resumed_as_if_never_stopped(tmp_path, text):
