@@ -188,10 +188,10 @@ COPIES = {  # tied in training, stored twice by some files
 Network = Bert | MaskedLanguageModel
 
 
-def from_hugging_face(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Network:
+def from_hugging_face(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Network:
     """The network of a `BertModel`, `BertForMaskedLM` or `BertForPreTraining`, in evaluation mode.
 
-    state: its `state_dict()`. config: its config.json. Every tensor is used and none is missing;
+    config: its config.json. state: its `state_dict()`. Every tensor is used and none is missing;
     otherwise, or for another architecture, a ValueError says what is wrong.
     """
     ours = renamed(state)

@@ -92,7 +92,7 @@ def load_minilm(folder: str | Path | None = None) -> SentenceEncoder:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from None
     try:
-        bert = from_hugging_face(weights, read_json(folder / "config.json"))
+        bert = from_hugging_face(read_json(folder / "config.json"), weights)
     except ValueError as error:
         raise UserError(f"{folder} does not fit: {error}.") from None
     if not isinstance(bert, Bert):

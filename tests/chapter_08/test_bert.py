@@ -73,7 +73,7 @@ def small(**options):
 @pytest.mark.parametrize("name", KINDS)
 def test_every_tensor_of_hugging_faces_model_fits_and_the_outputs_agree(theirs, name, config):
     model, settings = theirs(name, config)
-    ours = from_hugging_face(model.state_dict(), settings)
+    ours = from_hugging_face(settings, model.state_dict())
     assert type(ours) is KINDS[name] and not ours.training
     ours.double()
     ids, segments, hidden = batch(config)
@@ -101,7 +101,7 @@ def test_every_tensor_of_hugging_faces_model_fits_and_the_outputs_agree(theirs, 
 def test_gradients_of_every_parameter_agree(theirs, name):
     config = CONFIGS[0]
     model, settings = theirs(name, config)
-    ours = from_hugging_face(model.state_dict(), settings).double()
+    ours = from_hugging_face(settings, model.state_dict()).double()
     ids, segments, hidden = batch(config)
     mine = ours(ids, segments, hidden)
     outputs = model(ids, attention_mask=(~hidden).long(), token_type_ids=segments)
@@ -123,7 +123,7 @@ def test_the_losses_of_pretraining_agree(theirs, name):
     """Cross entropy at the masked places (theirs marks the others -100) plus next sentence."""
     config = CONFIGS[0]
     model, settings = theirs(name, config)
-    ours = from_hugging_face(model.state_dict(), settings).double()
+    ours = from_hugging_face(settings, model.state_dict()).double()
     ids, segments, hidden = batch(config)
     chosen = (torch.arange(ids.shape[1]) % 3 == 0) & ~hidden
     follows = torch.tensor([0, 1, 1])
@@ -138,7 +138,7 @@ def test_the_losses_of_pretraining_agree(theirs, name):
 
 def test_attention_weights_agree_and_see_no_padding(theirs):
     model, settings = theirs("BertModel", CONFIGS[0])
-    ours = from_hugging_face(model.state_dict(), settings).double()
+    ours = from_hugging_face(settings, model.state_dict()).double()
     ids, segments, hidden = batch(CONFIGS[0])
     kept = []
     ours(ids, segments, hidden, kept)
@@ -155,7 +155,7 @@ def test_wrong_weights_are_refused_with_the_name(theirs):
 
     def refused(words, changed=None, **other):
         with pytest.raises(ValueError, match=words):
-            from_hugging_face(state if changed is None else changed, settings | other)
+            from_hugging_face(settings | other, state if changed is None else changed)
 
     key = "bert.encoder.layer.1.attention.self.key.bias"
     refused("lacks .*in_proj_bias", {n: t for n, t in state.items() if n != key})
@@ -166,15 +166,15 @@ def test_wrong_weights_are_refused_with_the_name(theirs):
     refused("not tied", state | {"cls.predictions.decoder.weight": torch.zeros(41, 16)})
     lacking = {name: value for name, value in settings.items() if name != "hidden_size"}
     with pytest.raises(ValueError, match="no hidden_size"):
-        from_hugging_face(state, lacking)
+        from_hugging_face(lacking, state)
 
 
 def test_buffers_of_old_files_are_no_weights(theirs):
     model, settings = theirs("BertModel", CONFIGS[0])
     state = model.state_dict() | {"embeddings.position_ids": torch.arange(13)[None]}
     ours, plain = (
-        from_hugging_face(state, settings),
-        from_hugging_face(model.state_dict(), settings),
+        from_hugging_face(settings, state),
+        from_hugging_face(settings, model.state_dict()),
     )
     ids = torch.arange(6)[None]
     assert torch.equal(ours(ids), plain(ids))
