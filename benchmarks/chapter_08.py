@@ -29,7 +29,7 @@ def rows(quick: bool) -> list[Row]:
     if importlib.util.find_spec("transformers") is None:
         print("without transformers (pip install -r requirements-dev.txt) no rows of GPT2 and Bert")
         return found
-    return found + [gpt2_row(batch, seconds), bert_row(batch, seconds)]
+    return [*found, gpt2_row(batch, seconds), bert_row(batch, seconds)]
 
 
 def layer_row(
@@ -166,7 +166,7 @@ def bert_row(batch: int, seconds: float) -> Row:
 
 
 def vit_row(batch: int, seconds: float) -> Row:
-    """8 x 8 patches and the class token."""
+    """65 tokens: 8 x 8 patches and the class token."""
     from torchvision.models import VisionTransformer
 
     from chapter_08_transformer_vanilla.vit import TORCHVISION, ViT, renamed
