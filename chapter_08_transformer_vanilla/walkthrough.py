@@ -16,15 +16,18 @@
 # # 第 8 章导览：只用注意力
 #
 # We take one block apart, turn a place into an angle, see what the place of the norm does before any training, and train a small Transformer to write letters
-# backwards. Then we look where its heads looked, check that it cannot see the future, let it write in four ways, and count what it costs. Every cell runs in
-# seconds on a laptop CPU. Before each one, **guess what you will see**.
+# backwards. Then we look where its heads looked, check that it cannot see the future, let it write in four ways, and count what it costs.
+# The second half is what became of it: GPT, BERT, ViT, and a mechanism that heads find. Every cell runs in seconds on a laptop CPU. Before each one, **guess what you will see**.
 #
-# 我们先拆开一个块，把位置变成角度，看看训练之前归一化的位置有什么影响，再训练一个小 Transformer 把字母倒着写。然后看它的各个头看向哪里，检查它看不到未来，用四种方式让它书写，最后数一数代价。每个单元格在笔记本电脑的 CPU 上只需几秒。运行之前，请先**猜一猜会看到什么**。
+# 我们先拆开一个块，把位置变成角度，看看训练之前归一化的位置有什么影响，再训练一个小 Transformer 把字母倒着写。然后看它的各个头看向哪里，检查它看不到未来，用四种方式让它书写，再数一数代价。后半部分是由它而来的 GPT、BERT、ViT，以及注意力头会学到的一种机制。每个单元格在笔记本电脑的 CPU 上只需几秒。运行之前，请先**猜一猜会看到什么**。
 
 # %%
 # %matplotlib inline
 import copy
+import math
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -36,17 +39,27 @@ from chapter_06_rnn_lstm_seq.seq2seq import sequence_loss
 from chapter_06_rnn_lstm_seq.tokenizer import BOS, EOS
 from chapter_07_attention_mechanism.figures.attention_page import heads_figure
 from chapter_08_transformer_vanilla import flops, minimal
+from chapter_08_transformer_vanilla.bert import Bert
 from chapter_08_transformer_vanilla.decoding import beam_search, greedy
+from chapter_08_transformer_vanilla.experiments.finetuned import answer
+from chapter_08_transformer_vanilla.experiments.gpt import load_model
 from chapter_08_transformer_vanilla.experiments.maps import maps_of
+from chapter_08_transformer_vanilla.experiments.masked_words import mask
 from chapter_08_transformer_vanilla.experiments.measures import exact_by_count
 from chapter_08_transformer_vanilla.experiments.tasks import load_data, short
 from chapter_08_transformer_vanilla.experiments.writing import writer
+from chapter_08_transformer_vanilla.gpt2 import GPT2
+from chapter_08_transformer_vanilla.induction import ByHand, prefix_matching
 from chapter_08_transformer_vanilla.kv_cache import CachedSteps, FullSteps
 from chapter_08_transformer_vanilla.layers import EncoderLayer
 from chapter_08_transformer_vanilla.positions import sinusoids
+from chapter_08_transformer_vanilla.text_window import nats_per_token, write
 from chapter_08_transformer_vanilla.training_recipe import TokenBatches
 from chapter_08_transformer_vanilla.transformer import TranslationTransformer
+from chapter_08_transformer_vanilla.vit import ViT, patchify, rollout
+from chapter_08_transformer_vanilla.wordpiece import SPECIALS, WordPiece
 from utils import plotting
+from utils.datasets.shapes import render
 from utils.model_summary import parameter_count, summary
 from utils.seed import generator, seed_everything
 
@@ -477,13 +490,263 @@ print("with 37,000 words:", flops.parameters(replace(sizes, vocabulary=37_000)))
 #
 # 网络还没建，每个数已经精确到个位：训练就是这样规划的。第 7 页再算字节数。
 #
-# ## 10. Your turn / 轮到你了
+# ## 10. The decoder alone / 仅解码器
+#
+# Page 8: blocks without memory, a causal mask, and the next character as the task. `train_gpt.py` trained one on Python's help texts; here it reads a passage that it has not seen.
+# **Guess**: which answers move if the last character that it reads is changed? It knows 103 characters; how many nats does a next one cost it?
+#
+# 第 8 页：没有记忆的块，因果掩码，任务是下一个字符。`train_gpt.py` 用 Python 的帮助文本训练了一个；这里让它读一段没见过的文字。**猜一猜**：改动读入的最后一个字符，哪些位置的回答会变？它认识 103 种字符，预测下一个要多少奈特？
+
+# %%
+shipped = Path(flops.__file__).parent / "checkpoints"
+gpt, characters, _ = load_model(shipped / "topics_gpt.pth")
+passage = """\
+A list keeps its items in order, and each item has an index.  The first
+index is zero.  If an index is negative, it counts from the end of the
+list.  An item may be any object, also another list.
+
+To add an item at the end, call the method "append()"; to remove the
+last one, call "pop()".  Both change the list itself and return no new
+list.  To make a new list, use a slice: its items are the same objects.
+"""
+ids = torch.tensor(characters.encode(passage))  # (n,)
+window = ids[None, :64]  # (1, T)
+other = window.clone()
+(other[0, -1],) = characters.encode("z")
+with torch.no_grad():
+    logits = gpt(window)  # (1, T, V)
+    moved = (gpt(other) - logits).abs().amax(-1)[0]  # (T,)
+    alone = torch.cat([gpt(window[:, :n])[:, -1:] for n in range(1, 65)], dim=1)
+assert moved.gt(1e-5).nonzero().tolist() == [[63]]
+assert torch.allclose(logits, alone, atol=1e-4)
+nats = nn.functional.cross_entropy(logits[0], ids[1:65], reduction="none")  # (T,)
+print(f"logits of one pass {tuple(logits.shape)}: {len(nats)} predictions, as one pass a place")
+print(f"nats a character: {nats.mean():.2f};  knowing nothing: {math.log(logits.shape[-1]):.2f}")
+for t in (0, 1, 30, 60, 62):
+    guessed = characters.decode([int(logits[0, t].argmax())])
+    print(f"behind {passage[: t + 1][-12:]!r:14} likeliest {guessed!r}, true {passage[t + 1]!r}")
+
+# %% [markdown]
+# The last one alone: the mask makes all 64 predictions of one pass honest. But there are places for 128 characters, and the passage has more: a window has to move. **Guess**: behind the first window,
+# which characters cost more if the next window begins from nothing, and which if it keeps the last 64?
+#
+# 只有最后一个：有了掩码，一次算出的 64 个预测都没有偷看。但位置只有 128 个，这段文字更长，窗口必须移动。**猜一猜**：第一个窗口之后，如果下一个窗口从零开始，哪些字符的代价更大？如果保留最后 64 个字符呢？
+
+# %%
+most = gpt.longest  # M
+for step in (most, most // 2, most // 8):
+    print(f"the window moves by {step:3}: {nats_per_token(gpt, ids, step):.3f} nats a character")
+begun = ids[None, :100]
+written = write(gpt, begun, 100, temperature=0)  # greedy; the window moves once
+assert torch.equal(written, write(gpt, begun, 100, temperature=0, cached=False))
+print(f"\n{passage[72:100]!r}, and then:\n{characters.decode(written[0].tolist())}")
+
+count = 48  # characters behind the first window
+true = ids[most + 1 : most + 1 + count]
+figure, ax = plotting.subplots(width=9.5, height=3)
+with torch.no_grad():
+    for start, mark, name in ((most, "o-", "begins from nothing"), (most // 2, "^:", "keeps 64")):
+        logits = gpt(ids[None, start : most + count])[0, -count:]
+        nats = nn.functional.cross_entropy(logits, true, reduction="none")
+        ax.plot(nats, mark, markersize=4, linewidth=1, label=f"{name}: mean {nats.mean():.2f}")
+names = [passage[most + 1 + n].replace(" ", "␣").replace("\n", "↵") for n in range(count)]
+ax.set_xticks(range(count), names, fontsize=8)
+ax.set(xlabel="next character", ylabel="nats", title="behind the first 128 characters")
+ax.legend(fontsize=8)
+figure
+
+# %% [markdown]
+# The same weights, another number. Without its past a window pays for the rest of the word, and for the end of the line (↵): it does not know where the line began. And greedy writing looks like
+# documentation until one reads it.
+#
+# 权重相同，数字不同。丢掉前文的窗口，要为没写完的词付出代价，还要为换行（↵）付出代价：它不知道这一行是从哪里开始的。贪心写出来的东西看上去像文档，直到你真的去读它。
+#
+# ## 11. Hidden words / 遮住的词
+#
+# Page 9: an encoder sees both sides, so words are hidden in its input and asked for. First the cutting of words: from the left, the longest known piece. **Guess** the pieces of the three words. Then the last of six
+# tokens is changed: which states move in a GPT, in a BERT, and in a BERT that is told that the last place is padding?
+#
+# 第 9 页：编码器看得见两侧，所以要在输入中遮住一些词，再问那里原来是什么。先看怎样切词：从左边起，每次取词表里有的最长的一段。**猜一猜**这三个词切成什么。然后改动六个词元中的最后一个：GPT、BERT，以及被告知最后一个位置是填充的 BERT，各有哪些位置的状态会变？
+
+# %%
+tokenizer = WordPiece([*SPECIALS, "to", "token", "##ken", "##iz", "##ization", "##s"])
+for word in ("tokens", "tokenizations", "tokenizer"):
+    starts = [word[:n] for n in range(len(word), 0, -1) if word[:n] in tokenizer.ids]
+    rest = word.removeprefix(starts[0])
+    follow = [f"##{rest[:n]}" for n in range(len(rest), 0, -1) if f"##{rest[:n]}" in tokenizer.ids]
+    print(f"{word}: begins {starts}, goes on {follow}, so", *tokenizer.tokens(word))
+assert tokenizer.tokens("tokenizations") == ["token", "##ization", "##s"]
+assert tokenizer.tokens("tokenizer") == ["[UNK]"]  # behind ##iz nothing fits, no second try
+
+six = torch.arange(5, 11)[None]  # (1, T)
+other = torch.cat([six[:, :-1], six[:, :1]], dim=1)
+bert = Bert(11, width=16, heads=2, layers=2, ffn=32).eval()
+small = GPT2(11, width=16, heads=2, layers=2, deviation=0.2)
+padding = torch.tensor([[False] * 5 + [True]])
+for name, network, wanted in (
+    ("GPT", small, [5]),
+    ("BERT", bert, [0, 1, 2, 3, 4, 5]),
+    ("BERT, padding", partial(bert, hidden=padding), [5]),
+):
+    with torch.no_grad():
+        moved = (network(other) - network(six)).abs().amax(-1)[0].gt(1e-6).nonzero()[:, 0].tolist()
+    print(f"{name:14} places that moved: {moved}")
+    assert moved == wanted
+
+# %% [markdown]
+# Of the places that are asked, 80 % show `[MASK]`, 10 % another word, 10 % the true one. So how far is a word that is shown to be trusted? If the other words give it the probability $q$: to $q / (q + 1/V)$. **Guess** it for $q = 0.3$, for
+# $1/V$ and for a tenth of that, with $V = 100$; then two million places are asked.
+#
+# 被问的位置上，80 % 放 `[MASK]`，10 % 放别的词，10 % 放原来的词。那么看见的词该信几分？若由其余的词得到它的概率是 $q$ ，答案是 $q / (q + 1/V)$ 。设 $V = 100$ ，**猜一猜** $q = 0.3$ 、 $1/V$ 以及它的十分之一时各是多少；然后问两百万个位置。
+
+# %%
+shares = torch.ones(105)
+shares[:5] = 0.0  # special tokens
+shares *= 0.689 / shares.sum()  # what the three words below leave
+shares[5:8] = torch.tensor([0.3, 0.01, 0.001])  # q
+words = torch.multinomial(shares, 2_000_000, replacement=True, generator=generator(0))
+shown, targets = mask(words, 105, tokenizer.mask, generator(1), share=1.0)
+for word in (5, 6, 7):
+    q = float(shares[word])
+    counted = float((targets[shown == word] == word).float().mean())
+    print(f"q = {q:.3f}: by formula {q / (q + 1 / 100):.3f}, counted {counted:.3f}")
+    assert abs(q / (q + 1 / 100) - counted) < 0.03
+
+print("\nthe number-pair network of page 9: the first number is")
+for first, second, true in (
+    ("ninety", "four hundred and one", "less"),
+    ("two hundred and sixty", "two hundred and six", "greater"),
+    ("seven", "seven", "equal"),
+):
+    found = answer(shipped / "finetune_pairs.pth", (first, second))
+    print(f"{max(found, key=found.get):>8} ({max(found.values()):.3f}): {first} / {second}")
+    assert max(found, key=found.get) == true
+
+# %% [markdown]
+# Counted it is a little more: a word that is drawn can be the true one, which the formula leaves out. The last network reads both numbers as one text of two segments, and compares them word with word.
+#
+# 数出来的略高一点：随机抽到的也可能正是原来的词，公式略去了这一点。最后的网络把两个数当作一段有两个片段的文本来读，逐词比较。
+#
+# ## 12. A picture as words / 把图像当作词
+#
+# Page 10: cut the picture into squares; each square is a word. **Guess**: how many words does a picture of 32 x 32 pixels become with squares of 8, and how many numbers has each? Which convolution computes the same?
+#
+# 第 10 页：把图像切成正方形，每个正方形是一个词。**猜一猜**：32 x 32 像素的图像，正方形边长为 8，会变成多少个词？每个词有多少个数？哪种卷积算的是同样的东西？
+
+# %%
+scene = torch.from_numpy(render(24).images[18:19])  # (B, H, W, C)
+picture = scene.permute(0, 3, 1, 2) / 255.0  # (B, C, H, W)
+words = patchify(picture, 8)  # (B, N, C P P)
+vit = ViT(0, image_size=32, patch=8, width=32, heads=4, layers=2).eval()
+with torch.no_grad():
+    kernel = vit.patches.weight.view(32, 3, 8, 8)  # (D, C, P, P)
+    moving = nn.functional.conv2d(picture, kernel, vit.patches.bias, stride=8)  # (B, D, 4, 4)
+    gap = (moving.flatten(2).mT - vit.patches(words)).abs().max()
+print(f"{tuple(picture.shape)} -> {tuple(words.shape)}; kernel {tuple(kernel.shape)}, stride 8")
+print(f"convolution and matrix: differ by {gap:.0e}")
+assert gap < 1e-4
+
+figure, axes = plotting.subplots(1, 2, width=9.5, height=2.8, width_ratios=[1, 3])
+axes[0].imshow(scene[0], extent=(0, 32, 32, 0))
+axes[0].set(title="the picture", xticks=range(0, 33, 8), yticks=range(0, 33, 8))
+text = torch.ones(2, 11, 8 * 10, 3)  # two lines of eight words, with white gaps
+for n, word in enumerate(words[0]):
+    text[n // 8, :8, 10 * (n % 8) :][:, :8] = word.view(3, 8, 8).permute(1, 2, 0)
+    axes[1].text(10 * (n % 8) + 3.5, 11 * (n // 8) + 9.3, n, ha="center", va="center", fontsize=8)
+axes[1].imshow(text.flatten(0, 1))
+axes[1].set_title("the text: patches 0 to 15")
+axes[1].axis("off")
+figure
+
+# %% [markdown]
+# Two patches are exchanged, 5 and 10. **Guess** whether the class token notices: without places, and with them. Then rollout by hand, with page 10's two layers of two tokens: $A_1 = \begin{pmatrix} 0.5&0.5\cr 0&1 \end{pmatrix}$,
+# $A_2 = \begin{pmatrix} 0&1\cr 1&0 \end{pmatrix}$. **Guess**: does the order of the two layers matter?
+#
+# 交换 5 号与 10 号图块。**猜一猜**类别词元会不会察觉：没有位置时，有位置时。然后手算注意力展开，用第 10 页的两层、两个词元： $A_1 = \begin{pmatrix} 0.5&0.5\cr 0&1 \end{pmatrix}$ ， $A_2 = \begin{pmatrix} 0&1\cr 1&0 \end{pmatrix}$ 。**猜一猜**：两层的先后有没有关系？
+
+# %%
+other = picture.clone()
+other[..., 8:16, 8:16], other[..., 16:24, 16:24] = (
+    picture[..., 16:24, 16:24],
+    picture[..., 8:16, 8:16],
+)
+print("patches that changed:", (patchify(other, 8) != words).any(-1)[0].nonzero()[:, 0].tolist())
+nn.init.normal_(vit.class_token, generator=generator(2))
+for name, size in (("without places", 0.0), ("with places", 1.0)):
+    nn.init.normal_(vit.positions, std=size, generator=generator(3))
+    with torch.no_grad():
+        gap = (vit(other) - vit(picture)).abs().max()
+    print(f"{name:14} the class token moves by {gap:.0e}")
+    assert (gap > 1e-4) == (size > 0)
+
+a1, a2 = torch.tensor([[0.5, 0.5], [0, 1]]), torch.tensor([[0.0, 1], [1, 0]])
+by_hand = (a2 + torch.eye(2)) / 2 @ ((a1 + torch.eye(2)) / 2)
+assert torch.equal(rollout([a1[None, None], a2[None, None]])[0], by_hand)  # (B, h, T, T) each
+print("rollout:", by_hand.tolist())
+print("layers exchanged:", rollout([a2[None, None], a1[None, None]])[0].tolist())
+
+# %% [markdown]
+# Without places a picture is a bag of patches. And row 0 of the rollout, what the class token could have come from, depends on the order: a matrix product does.
+#
+# 没有位置，图像只是一袋图块。展开的第 0 行说明类别词元可能来自哪里，它取决于层的先后，因为矩阵乘积取决于次序。
+#
+# ## 13. Induction by hand / 手工设定的归纳
+#
+# Page 11: two layers of one head each, weights set by hand. Layer 1 looks one place back; layer 2 looks for the place *behind* an earlier occurrence of its own token, and copies what stands there. **Guess** where each place of
+# A B C D A B looks in layer 2, and what the last two say. And with random tokens, each half of the text the same, how many are said right? And with the two layers exchanged?
+#
+# 第 11 页：两层，各一个头，权重由手工设定。第 1 层看前一个位置；第 2 层寻找自己的词元先前出现处*之后*的位置，把那里的词元抄过来。**猜一猜** A B C D A B 的每个位置在第 2 层看向哪里，最后两个位置说什么。再换成随机词元，文本的前后两半相同，能说对多少？把两层对调呢？
+
+# %%
+line = "ABCDAB"
+letters = sorted(set(line))
+ids = torch.tensor([[letters.index(letter) for letter in line]])  # (B, T)
+kept = []
+said = ByHand(len(letters), len(line))(ids, kept)[0]  # (T, V)
+for t in (4, 5):
+    print(f"place {t}, {line[t]}: says {letters[said[t].argmax()]}, share {said[t].max():.3f}")
+assert [letters[n] for n in said[4:].argmax(-1)] == ["B", "C"]
+even = torch.ones(1, 1, 6, 6).tril() / torch.arange(1, 7)[:, None]  # looks at all alike
+for name, map_ in (("layer 1", kept[0]), ("layer 2", kept[1]), ("all alike", even)):
+    print(f"prefix matching, {name}: {prefix_matching(map_, ids).item():.2f}")
+assert prefix_matching(kept[1], ids) > 0.99
+
+half = torch.randperm(50, generator=generator(0))[:20]
+long = torch.cat([half, half])[None]  # (1, 40)
+network = ByHand(50, 40)
+for name in ("as they are", "exchanged"):
+    right = (network(long)[0, 20:-1].argmax(-1) == long[0, 21:]).sum()
+    print(f"layers {name}: {right} of 19 said right")
+    assert (right == 19) == (name == "as they are")
+    network.layers = network.layers[::-1]
+
+figure, axes = plotting.subplots(1, 3, width=9.5, height=3.3)
+tables = (kept[0][0, 0], kept[1][0, 0], said)
+titles = ("layer 1: weights", "layer 2: weights", "said next: shares")
+for ax, table, title, names in zip(axes, tables, titles, (line, line, letters), strict=True):
+    ax.imshow(table, cmap="Greys", vmin=0, vmax=2)
+    ax.set_title(title)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(line)), line)
+    ax.grid(False)
+    for t, s in table.gt(0.005).nonzero().tolist():
+        ax.text(s, t, f"{table[t, s]:.2f}", ha="center", va="center", fontsize=7)
+axes[0].set(xlabel="read", ylabel="place that looks")
+figure
+
+# %% [markdown]
+# The second A finds the B behind the first, whatever A and B are: nothing was trained. The other way round it fails: keys that do not yet hold the token before cannot be matched.
+#
+# 第二个 A 找到第一个 A 之后的 B，不管 A、B 是什么：这里什么也没有训练。对调就不行了：键里还没有前一个词元，就无从匹配。
+#
+# ## 14. Your turn / 轮到你了
 #
 # Predict first, then change a cell and run it.
 #
 # 1. Section 4: give the network `positions="none"`. Which tokens can it still get right, and what do the maps of section 5 look like? Then `"alibi"`: what about 7 letters?
 # 2. Section 4: take `load_data("sort", most=6, lines=4_000)`. Where do the heads look now, and does 7 letters break as before?
 # 3. Section 3: scale every matrix of the 24 layers by 2. Which of the two curves changes more, and why does post-norm's stream not change?
+# 4. Section 13: take a line in which a letter stands three times, each time with another one behind it. Where does layer 2 look, and what is said?
 #
 # Then do the exercises (`chapter_08_transformer_vanilla/exercises/exercises.py`, checked by
 # `python -m course check 8`).
@@ -493,5 +756,6 @@ print("with 37,000 words:", flops.parameters(replace(sizes, vocabulary=37_000)))
 # 1. 第 4 节：给网络 `positions="none"`。哪些词元它仍能写对？第 5 节的图会变成什么样？再试 `"alibi"`：7 个字母的结果如何？
 # 2. 第 4 节：改用 `load_data("sort", most=6, lines=4_000)`。各个头现在看向哪里？7 个字母还会像之前那样出错吗？
 # 3. 第 3 节：把 24 层的每个矩阵都乘以 2。两条曲线中哪一条变得更多？后置归一化的残差流为什么不变？
+# 4. 第 13 节：换一行文本，让某个字母出现三次，每次后面的字母都不同。第 2 层看向哪里？说的是什么？
 #
 # 然后做练习（`chapter_08_transformer_vanilla/exercises/exercises.py`，用 `python -m course check 8` 检查）。
