@@ -686,10 +686,10 @@ def both_neighbours_tell_more_than_one(m: Metrics) -> None:  # a smoke run: too 
 
 
 @shows(8, "finetune_bert.py", "finetune_pairs")
-def who_compares_two_numbers_must_read_both(m: Metrics) -> None:  # a smoke run
+def who_compares_two_numbers_must_read_both(m: Metrics) -> None:
     tests = {name: row["test_mean"] for name, row in m["rows"].items()}
     assert tests["logistic"] > max(tests["first_alone"], tests["second_alone"]) + 10
-    assert tests["scratch"] > m["most_frequent_percent"] + 10
+    assert tests["scratch"] > tests["logistic"] + 5
 
 
 @shows(8, "finetune_bert.py", "finetune_rt_polarity", "--task rt_polarity")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chapter_03_optimization_regularization.optimizers.muon import MuonWithAdamW
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import History, evaluate, fit
 from chapter_06_rnn_lstm_seq.experiments.batching import ByLength
@@ -32,6 +33,7 @@ from utils.modes import evaluating
 POOLINGS = ("mean", "cls")
 STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # C of logistic regression
 WARMUP = 0.1  # of all steps
+DECAY = 0.01  # of weights
 
 
 class TextClassifier(nn.Module):
@@ -84,23 +86,27 @@ def train_one(
     epochs: int,
     batch_size: int,
     seed: int,
+    optimizer: str = "adamw",
     **more: Any,
 ) -> History:
-    """AdamW, the rate up for a tenth of the steps, then down as a cosine; ends with the weights of
-    the epoch that was best on `val`. more: of `fit`.
+    """The rate up for a tenth of the steps, then down as a cosine; ends with the weights of the
+    epoch that was best on `val`. optimizer: "adamw", or "muon" for matrices. more: of `fit`.
     """
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=lr, weight_decay=0.01)
+    if optimizer == "muon":
+        steps_by: torch.optim.Optimizer = MuonWithAdamW(model, lr, matrix_decay=DECAY)
+    else:
+        learning = [weight for weight in model.parameters() if weight.requires_grad]
+        steps_by = torch.optim.AdamW(learning, lr=lr, weight_decay=DECAY)
     batches = ByLength(*train, batch_size=batch_size, shuffle=True, seed=seed)
     steps = epochs * len(batches)
     return fit(
         model,
         sentence_loss,
-        optimizer,
+        steps_by,
         batches,
         epochs=epochs,
         val=ByLength(*val, batch_size=64),
-        scheduler=CosineWithWarmup(optimizer, int(WARMUP * steps), steps),
+        scheduler=CosineWithWarmup(steps_by, int(WARMUP * steps), steps),
         clip_norm=1.0,
         monitor="accuracy",
         mode="max",
