@@ -222,7 +222,7 @@ def tables(metrics: dict[str, Any], seeds: int) -> dict[str, Any]:
 
     columns = [
         ("Layers", "层数", "s"),
-        ("Loss where the next token is known (nats)", "下一词元已知处的损失（nats）", ".2f"),
+        ("Loss where the next token is known (nats)", "下一词元已知处的损失（奈特）", ".2f"),
         ("Elsewhere", "其他位置", ".2f"),
         ("Highest previous-token score, layer 1", "第 1 层最高的前一词元分数", ".2f"),
         ("Highest prefix matching, last layer", "最后一层最高的前缀匹配分数", ".2f"),
@@ -236,7 +236,7 @@ def tables(metrics: dict[str, Any], seeds: int) -> dict[str, Any]:
             ("Previous token", "前一词元", ".2f"),
             ("Prefix matching", "前缀匹配", ".2f"),
             ("Copying", "复制", ".2f"),
-            ("Loss without it (nats)", "去掉它之后的损失（nats）", ".2f"),
+            ("Loss without it (nats)", "去掉它之后的损失（奈特）", ".2f"),
         ]
         rows = [[ROLES[role], *cells(row, *HEAD_KEYS)] for role, row in metrics["heads"].items()]
         found["heads"] = table(columns, rows)
