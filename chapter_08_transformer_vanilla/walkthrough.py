@@ -60,6 +60,7 @@ from chapter_08_transformer_vanilla.vit import ViT, patchify, rollout
 from chapter_08_transformer_vanilla.wordpiece import SPECIALS, WordPiece
 from utils import plotting
 from utils.datasets.shapes import render
+from utils.errors import confirm
 from utils.model_summary import parameter_count, summary
 from utils.seed import generator, seed_everything
 
@@ -517,8 +518,8 @@ with torch.no_grad():
     logits = gpt(window)  # (1, T, V)
     moved = (gpt(other) - logits).abs().amax(-1)[0]  # (T,)
     alone = torch.cat([gpt(window[:, :n])[:, -1:] for n in range(1, 65)], dim=1)
-assert moved.gt(1e-5).nonzero().tolist() == [[63]]
-assert torch.allclose(logits, alone, atol=1e-4)
+confirm(moved.gt(1e-5).nonzero().tolist() == [[63]], "other answers move than the last")
+confirm(torch.allclose(logits, alone, atol=1e-4), "one pass differs from one pass a place")
 nats = nn.functional.cross_entropy(logits[0], ids[1:65], reduction="none")  # (T,)
 print(f"logits of one pass {tuple(logits.shape)}: {len(nats)} predictions, as one pass a place")
 print(f"nats a character: {nats.mean():.2f};  knowing nothing: {math.log(logits.shape[-1]):.2f}")
@@ -538,7 +539,8 @@ for step in (most, most // 2, most // 8):
     print(f"the window moves by {step:3}: {nats_per_token(gpt, ids, step):.3f} nats a character")
 begun = ids[None, :100]
 written = write(gpt, begun, 100, temperature=0)  # greedy; the window moves once
-assert torch.equal(written, write(gpt, begun, 100, temperature=0, cached=False))
+uncached = write(gpt, begun, 100, temperature=0, cached=False)
+confirm(torch.equal(written, uncached), "with a cache something else is written")
 print(f"\n{passage[72:100]!r}, and then:\n{characters.decode(written[0].tolist())}")
 
 count = 48  # characters behind the first window
@@ -575,8 +577,7 @@ for word in ("tokens", "tokenizations", "tokenizer"):
     rest = word.removeprefix(starts[0])
     follow = [f"##{rest[:n]}" for n in range(len(rest), 0, -1) if f"##{rest[:n]}" in tokenizer.ids]
     print(f"{word}: begins {starts}, goes on {follow}, so", *tokenizer.tokens(word))
-assert tokenizer.tokens("tokenizations") == ["token", "##ization", "##s"]
-assert tokenizer.tokens("tokenizer") == ["[UNK]"]  # behind ##iz nothing fits, no second try
+confirm(tokenizer.tokens("tokenizer") == ["[UNK]"], "a cut was tried again")
 
 six = torch.arange(5, 11)[None]  # (1, T)
 other = torch.cat([six[:, :-1], six[:, :1]], dim=1)
@@ -591,7 +592,7 @@ for name, network, wanted in (
     with torch.no_grad():
         moved = (network(other) - network(six)).abs().amax(-1)[0].gt(1e-6).nonzero()[:, 0].tolist()
     print(f"{name:14} places that moved: {moved}")
-    assert moved == wanted
+    confirm(moved == wanted, f"{name}: other places move than {wanted}")
 
 # %% [markdown]
 # Of the places that are asked, 80 % show `[MASK]`, 10 % another word, 10 % the true one. So how far is a word that is shown to be trusted? If the other words give it the probability $q$: to $q / (q + 1/V)$. **Guess** it for $q = 0.3$, for
@@ -610,7 +611,7 @@ for word in (5, 6, 7):
     q = float(shares[word])
     counted = float((targets[shown == word] == word).float().mean())
     print(f"q = {q:.3f}: by formula {q / (q + 1 / 100):.3f}, counted {counted:.3f}")
-    assert abs(q / (q + 1 / 100) - counted) < 0.03
+    confirm(abs(q / (q + 1 / 100) - counted) < 0.03, "the formula and the count differ")
 
 print("\nthe number-pair network of page 9: the first number is")
 for first, second, true in (
@@ -620,7 +621,7 @@ for first, second, true in (
 ):
     found = answer(shipped / "finetune_pairs.pth", (first, second))
     print(f"{max(found, key=found.get):>8} ({max(found.values()):.3f}): {first} / {second}")
-    assert max(found, key=found.get) == true
+    confirm(max(found, key=found.get) == true, f"{first} is not seen to be {true}: {second}")
 
 # %% [markdown]
 # Counted it is a little more: a word that is drawn can be the true one, which the formula leaves out. The last network reads both numbers as one text of two segments, and compares them word with word.
@@ -644,7 +645,7 @@ with torch.no_grad():
     gap = (moving.flatten(2).mT - vit.patches(words)).abs().max()
 print(f"{tuple(picture.shape)} -> {tuple(words.shape)}; kernel {tuple(kernel.shape)}, stride 8")
 print(f"convolution and matrix: differ by {gap:.0e}")
-assert gap < 1e-4
+confirm(gap < 1e-4, "the convolution and the matrix differ")
 
 figure, axes = plotting.subplots(1, 2, width=9.5, height=2.8, width_ratios=[1, 3])
 axes[0].imshow(scene[0], extent=(0, 32, 32, 0))
@@ -677,11 +678,12 @@ for name, size in (("without places", 0.0), ("with places", 1.0)):
     with torch.no_grad():
         gap = (vit(other) - vit(picture)).abs().max()
     print(f"{name:14} the class token moves by {gap:.0e}")
-    assert (gap > 1e-4) == (size > 0)
+    confirm((gap > 1e-4) == (size > 0), "the class token should move with places, and not without")
 
 a1, a2 = torch.tensor([[0.5, 0.5], [0, 1]]), torch.tensor([[0.0, 1], [1, 0]])
 by_hand = (a2 + torch.eye(2)) / 2 @ ((a1 + torch.eye(2)) / 2)
-assert torch.equal(rollout([a1[None, None], a2[None, None]])[0], by_hand)  # (B, h, T, T) each
+found = rollout([a1[None, None], a2[None, None]])[0]  # (B, h, T, T) each -> (T, T)
+confirm(torch.equal(found, by_hand), "rollout and the product by hand differ")
 print("rollout:", by_hand.tolist())
 print("layers exchanged:", rollout([a2[None, None], a1[None, None]])[0].tolist())
 
@@ -705,11 +707,11 @@ kept = []
 said = ByHand(len(letters), len(line))(ids, kept)[0]  # (T, V)
 for t in (4, 5):
     print(f"place {t}, {line[t]}: says {letters[said[t].argmax()]}, share {said[t].max():.3f}")
-assert [letters[n] for n in said[4:].argmax(-1)] == ["B", "C"]
+confirm([letters[n] for n in said[4:].argmax(-1)] == ["B", "C"], "B and C should be said")
 even = torch.ones(1, 1, 6, 6).tril() / torch.arange(1, 7)[:, None]  # looks at all alike
 for name, map_ in (("layer 1", kept[0]), ("layer 2", kept[1]), ("all alike", even)):
     print(f"prefix matching, {name}: {prefix_matching(map_, ids).item():.2f}")
-assert prefix_matching(kept[1], ids) > 0.99
+confirm(prefix_matching(kept[1], ids) > 0.99, "layer 2 looks elsewhere")
 
 half = torch.randperm(50, generator=generator(0))[:20]
 long = torch.cat([half, half])[None]  # (1, 40)
@@ -717,7 +719,7 @@ network = ByHand(50, 40)
 for name in ("as they are", "exchanged"):
     right = (network(long)[0, 20:-1].argmax(-1) == long[0, 21:]).sum()
     print(f"layers {name}: {right} of 19 said right")
-    assert (right == 19) == (name == "as they are")
+    confirm((right == 19) == (name == "as they are"), "only layers in this order should be right")
     network.layers = network.layers[::-1]
 
 figure, axes = plotting.subplots(1, 3, width=9.5, height=3.3)
