@@ -42,7 +42,10 @@ def classifiers_figure(name: str, metrics: dict[str, Any]) -> Figure:
     ax.set_yticks(range(len(rows)), [name_of(key, metrics["start"])["en"] for key in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     low, high = ax.get_xlim()
-    ax.set_xlim(low, high + 0.06 * (high - low))
+    room = 0.06 * (
+        high - low
+    )  # the line on the left and the numbers on the right keep off the edge
+    ax.set_xlim(min(low, common - room / 2), high + room)
     ax.set(xlabel="test accuracy (%), a mark a seed", title=plotting.literal(name))
     ax.legend(
         fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.18 - 0.5 / len(rows)), ncols=2
