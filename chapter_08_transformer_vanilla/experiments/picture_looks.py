@@ -52,14 +52,16 @@ def class_maps(model: ViT, pictures: Tensor) -> Tensor:
 
 
 def on_object(maps: Tensor, masks: Tensor) -> dict[str, float]:
-    """Means over pictures: the share of the map on the thing, and the share of its area.
+    """Means over pictures: the share of the map on the thing, and two controls.
 
-    maps (B, n, n), sums 1; masks (B, H, W), True on the thing. A map that knows nothing has both
-    equal.
+    maps (B, n, n), sums 1; masks (B, H, W), True on the thing. area: the thing's share of the
+    picture; a map that knows nothing has as much. mean_map: of one map for all pictures, their
+    mean; it knows only where things tend to be, in the middle.
     """
     share = F.adaptive_avg_pool2d(masks[:, None].float(), maps.shape[-1])[:, 0]  # (B, n, n)
     return {
         "on_object": float((maps * share).sum((1, 2)).mean()),
+        "mean_map": float((maps.mean(0) * share).sum((1, 2)).mean()),
         "area": float(masks.float().mean()),
     }
 

@@ -44,10 +44,16 @@ def cell(metrics: dict[str, Any], pair: Any) -> Any:
 
 
 def tables(metrics: dict[str, Any]) -> dict[str, Any]:
-    """main: a row a network, and two that need no training; pictures: a row a number of them."""
+    """main: a row a network, and two that need no training; pictures: a row a number of them;
+    looks: what picture_looks.py measured of the ViT.
+    """
     found = {"main": main_table(metrics)}
     sizes = next(iter(metrics["over_pictures"].values()))
-    return found | ({"pictures": pictures_table(metrics)} if len(sizes) > 1 else {})
+    if len(sizes) > 1:
+        found["pictures"] = pictures_table(metrics)
+    if "places" in metrics:
+        found["looks"] = looks_table(metrics["places"], metrics.get("rollout"))
+    return found
 
 
 def main_table(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -87,3 +93,26 @@ def pictures_table(metrics: dict[str, Any]) -> dict[str, Any]:
         ahead = [tests["resnet"][0] - tests["vit"][0]] if both else []
         lines.append([int(size), *(cell(metrics, pair) for pair in tests.values()), *ahead])
     return table(columns, lines)
+
+
+def looks_table(places: dict[str, Any], rollout: dict[str, Any] | None) -> dict[str, Any]:
+    """A row the trained network, a row the untrained one."""
+    names = {
+        "trained": {"en": "trained", "zh": "训练后"},
+        "untrained": {"en": "untrained", "zh": "未训练"},
+    }
+    columns = [
+        ("ViT", "ViT", "s"),
+        ("Cosine of places that touch", "相邻位置的余弦", ".2f"),
+        ("of all pairs", "所有位置对的余弦", ".2f"),
+    ]
+    rows = [[names[n], places[n]["neighbours"], places[n]["all"]] for n in names]
+    if rollout:
+        columns += [
+            ("Map on the thing (%)", "展开图落在物体上（%）", ".1f"),
+            ("Mean map on it (%)", "平均图落在其上（%）", ".1f"),
+            ("Its area (%)", "物体的面积（%）", ".1f"),
+        ]
+        for row, found in zip(rows, (rollout[n] for n in names), strict=True):
+            row += [100 * found[key] for key in ("on_object", "mean_map", "area")]
+    return table(columns, rows)

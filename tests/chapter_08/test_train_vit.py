@@ -105,8 +105,12 @@ def test_a_map_on_the_thing_has_its_whole_share_and_a_flat_one_its_area():
     masks[:, :4, :4] = True
     flat, right = torch.full((2, 2, 2), 0.25), torch.zeros(2, 2, 2)
     right[:, 0, 0] = 1
-    assert picture_looks.on_object(flat, masks) == {"on_object": 0.25, "area": 0.25}
+    even = {"on_object": 0.25, "mean_map": 0.25, "area": 0.25}
+    assert picture_looks.on_object(flat, masks) == even
     assert picture_looks.on_object(right, masks)["on_object"] == 1
+    masks[1] = masks[1].flip(0, 1)  # things in opposite corners: their mean knows nothing of one
+    right[1] = right[1].flip(0, 1)
+    assert picture_looks.on_object(right, masks) == {"on_object": 1, "mean_map": 0.5, "area": 0.25}
 
 
 def test_the_map_of_equal_weights_is_flat():
@@ -140,6 +144,15 @@ def test_the_table_over_pictures_says_who_is_ahead():
     assert found["main"]["rows"][0][1:] == [7, 50.0, 2, 51.0, 50.0]
     (ax,) = figures.pictures_figure(metrics_of(rows), "x").axes
     assert [text.get_text() for text in ax.get_xticklabels()] == ["100", "400"]
+
+
+def test_the_table_of_looks_has_both_networks():
+    places = {name: {"neighbours": 0.5, "all": 0.0} for name in ("trained", "untrained")}
+    share = {"on_object": 0.4, "mean_map": 0.3, "area": 0.2}
+    metrics = metrics_of([row("vit", 100, 1, 30.0)]) | {"places": places}
+    assert [r[1:] for r in picture_tables.tables(metrics)["looks"]["rows"]] == [[0.5, 0.0]] * 2
+    found = picture_tables.tables(metrics | {"rollout": {name: share for name in places}})["looks"]
+    assert found["rows"][0][3:] == pytest.approx([40, 30, 20]) and len(found["columns"]) == 6
 
 
 def test_several_seeds_are_means_and_one_network_has_no_lead():
