@@ -151,7 +151,7 @@ def test_the_table_of_looks_has_both_networks():
     share = {"on_object": 0.4, "mean_map": 0.3, "area": 0.2}
     metrics = metrics_of([row("vit", 100, 1, 30.0)]) | {"places": places}
     assert [r[1:] for r in picture_tables.tables(metrics)["looks"]["rows"]] == [[0.5, 0.0]] * 2
-    found = picture_tables.tables(metrics | {"rollout": {name: share for name in places}})["looks"]
+    found = picture_tables.tables(metrics | {"rollout": dict.fromkeys(places, share)})["looks"]
     assert found["rows"][0][3:] == pytest.approx([40, 30, 20]) and len(found["columns"]) == 6
 
 
