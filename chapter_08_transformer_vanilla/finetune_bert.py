@@ -90,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--dropout", type=cli.below_one, help="default: the network's own")
     group = parser.add_argument_group("ask a trained network")
     group.add_argument("--text", nargs="+", metavar="TEXT", help="one text, or two: their class")
-    group.add_argument("--checkpoint", type=cli.path, default=SHIPPED, help="weights for --text")
+    words = "weights for --text (default: the shipped ones of the number pairs)"
+    group.add_argument("--checkpoint", type=cli.path, help=words)
     cli.add_resume_option(parser.add_argument_group("long training"), "last.pth", ["seeds"])
     return parser
 
@@ -115,7 +116,7 @@ def fill_in(args: argparse.Namespace) -> None:
 
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.text is not None:
-        row = answer(args.checkpoint, args.text)
+        row = answer(args.checkpoint or SHIPPED, args.text)
         print("\n".join(f"{name:14} {share:6.1%}" for name, share in row.items()))
         run.finish({"class": max(row, key=row.get), "probability": max(row.values())})
         return

@@ -32,7 +32,7 @@ from utils.errors import UserError
 from utils.run import Run
 
 SCRIPT = "python chapter_08_transformer_vanilla/finetune_bert.py"
-SHIPPED = "chapter_08_transformer_vanilla/checkpoints/finetune_pairs.pth"
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "finetune_pairs.pth"
 Classify = Callable[[Labelled], Tensor]  # N texts or pairs -> logits (N, C)
 
 
