@@ -198,11 +198,20 @@ def train_one(
     return row
 
 
+def name_of(args: argparse.Namespace) -> str:
+    """Of the result; a task trained longer or shorter than usual has one of its own."""
+    if args.file:
+        return f"finetune_{Path(args.file).stem}"
+    usual = DEFAULTS["none" if args.start == "none" else "pretrained"]["epochs"]
+    other = "" if args.quick or args.epochs == usual else f"_{args.epochs}_epochs"
+    return f"finetune_{args.task}{other}"
+
+
 def report(
     args: argparse.Namespace, run: Run, data: SentenceData, start: Start, rows: dict[str, list]
 ) -> None:
     """Result, weights, figure; what to try next."""
-    name = f"finetune_{Path(args.file).stem if args.file else args.task}"
+    name = name_of(args)
     metrics = metrics_of(data, rows, start)
     run.save_result(name, metrics, tables(metrics), [args.seed + s for s in range(args.seeds)])
     save_weights(run, f"{name}.pth", data, start, rows, args)

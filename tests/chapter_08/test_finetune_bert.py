@@ -357,3 +357,16 @@ def test_minilm_is_copied_and_its_head_is_a_small_file(tmp_path, films):
     assert path.stat().st_size < 20_000
     shares = finetuned.answer(path, ["the film was fine"])
     assert shares["good"] > shares["bad"]
+
+
+def test_a_longer_training_has_a_result_of_its_own():
+    for words, name in (
+        ([], "finetune_pairs"),
+        (["--epochs", "2"], "finetune_pairs_2_epochs"),
+        (["--task", "sick", "--epochs", "12"], "finetune_sick_12_epochs"),
+        (["--task", "sick", "--epochs", "12", "--quick"], "finetune_sick"),
+        (["--file", "a/mine.tsv", "--start", "none", "--epochs", "2"], "finetune_mine"),
+    ):
+        args = finetune_bert.build_parser().parse_args(words)
+        finetune_bert.fill_in(args)
+        assert finetune_bert.name_of(args) == name
