@@ -3,7 +3,6 @@ BERT and ViT against Hugging Face's and torchvision's, with the same weights."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 import torch
@@ -19,6 +18,8 @@ VOCABULARY, LAYERS = 1_000, 2  # of the whole networks
 
 def rows(quick: bool) -> list[Row]:
     """Every comparison of the chapter."""
+    from chapter_08_transformer_vanilla.experiments.speed import has_transformers
+
     torch.manual_seed(0)
     seconds = 0.1 if quick else 6.0
     batch = BATCH // 8 if quick else BATCH
@@ -26,7 +27,7 @@ def rows(quick: bool) -> list[Row]:
     found.append(decoder_row(batch, seconds))
     found += [cache_row(length, seconds) for length in LENGTHS[: 1 if quick else 2]]
     found.append(vit_row(batch, seconds))
-    if importlib.util.find_spec("transformers") is None:
+    if not has_transformers():
         print("without transformers (pip install -r requirements-dev.txt) no rows of GPT2 and Bert")
         return found
     return [*found, gpt2_row(batch, seconds), bert_row(batch, seconds)]

@@ -116,6 +116,8 @@ def fill_in(args: argparse.Namespace, run: Run) -> int | None:
             setattr(args, name, value)
     if args.width % args.heads:
         raise cli.UserError(f"--heads {args.heads} must divide --width {args.width}.")
+    if args.places == "waves" and args.width % 4:
+        raise cli.UserError(f"--places waves needs a --width divisible by 4, not {args.width}.")
     return limit
 
 

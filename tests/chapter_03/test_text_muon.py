@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from chapter_03_optimization_regularization.figures import text_muon
-from chapter_03_optimization_regularization.optimizers.muon import newton_schulz
+from chapter_03_optimization_regularization.optimizers.muon import MuonWithAdamW, newton_schulz
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +42,11 @@ def test_the_bands_of_the_polynomial():
     assert np.abs(rows - table).max() < 1e-3
     classical = text_muon.iterate(starts, text_muon.CLASSICAL)
     assert np.abs(classical - [1, 0.659, 0.076, 0.008]).max() < 6e-4
+
+
+def test_tables_of_embeddings_and_the_classifier_stay_with_adamw():
+    model = torch.nn.Sequential(
+        torch.nn.Embedding(9, 4), torch.nn.Linear(4, 6), torch.nn.Linear(6, 3)
+    )
+    hidden = MuonWithAdamW(model, lr=0.1).hidden
+    assert len(hidden) == 1 and hidden[0] is model[1].weight

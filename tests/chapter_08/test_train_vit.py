@@ -196,6 +196,7 @@ def test_several_numbers_of_pictures_have_a_result_of_their_own(tmp_path):
     [
         (["--patch", "3"], "--patch 3 must divide the pictures' side, 8 px"),
         (["--heads", "3"], "--heads 3 must divide --width 8"),
+        (["--width", "6", "--places", "waves"], "needs a --width divisible by 4, not 6"),
         (["--pictures", "5"], "--pictures must be at least 10"),
     ],
 )
