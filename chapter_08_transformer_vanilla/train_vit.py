@@ -5,8 +5,8 @@ given number of minutes and pictures. Then: where the ViT's answer could come fr
 what its places have learnt of the grid; both beside the same network untrained.
 
     python chapter_08_transformer_vanilla/train_vit.py                     shapes, two minutes each
-    python chapter_08_transformer_vanilla/train_vit.py --dataset cifar10 --minutes 60
-    python chapter_08_transformer_vanilla/train_vit.py --dataset cifar10 --minutes 20
+    python chapter_08_transformer_vanilla/train_vit.py --dataset cifar10
+    python chapter_08_transformer_vanilla/train_vit.py --dataset cifar10 --minutes 10
         --pictures 1000 4000 16000 45000
     python chapter_08_transformer_vanilla/train_vit.py --resume RUN_FOLDER
 
@@ -49,9 +49,12 @@ VAL_PICTURES = 1000  # as in chapter 5: enough for a curve and a choice
 DATASETS = ("shapes", "cifar10", "digits")
 # What --dataset decides where the option is not given.
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "shapes": {"minutes": 2.0, "patch": 4, "width": 64, "heads": 4, "layers": 4, "ffn": 128},
-    "cifar10": {"minutes": 60.0, "patch": 4, "width": 128, "heads": 4, "layers": 6, "ffn": 512},
-    "digits": {"minutes": 0.5, "patch": 2, "width": 48, "heads": 4, "layers": 3, "ffn": 96},
+    "shapes": {"minutes": 2.0, "patch": 4, "width": 64, "heads": 4, "layers": 4, "ffn": 128}
+    | {"places": "random"},
+    "cifar10": {"minutes": 40.0, "patch": 4, "width": 96, "heads": 4, "layers": 6, "ffn": 384}
+    | {"places": "waves"},
+    "digits": {"minutes": 0.5, "patch": 2, "width": 48, "heads": 4, "layers": 3, "ffn": 96}
+    | {"places": "random"},
 }
 QUICK = {"epochs": 9, "batch_size": 32}  # of the digits
 
@@ -59,7 +62,7 @@ QUICK = {"epochs": 9, "batch_size": 32}  # of the digits
 def build_parser() -> argparse.ArgumentParser:
     path = "python chapter_08_transformer_vanilla/train_vit.py"
     parser = cli.make_parser(
-        __doc__, [path, f"{path} --dataset cifar10 --minutes 60"], device=True, precision=True
+        __doc__, [path, f"{path} --dataset cifar10"], device=True, precision=True
     )
     group = parser.add_argument_group("comparison")
     group.add_argument("--dataset", choices=DATASETS, default="shapes")
@@ -83,7 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
     }.items():
         group.add_argument(f"--{name}", type=cli.positive_int, help=f"{words} ({default(name)})")
     words = "what the learned places start from: random rows, or sines of row and column"
-    group.add_argument("--places", choices=("random", "waves"), default="random", help=words)
+    words = f"{words} ({default('places')})"
+    group.add_argument("--places", choices=("random", "waves"), help=words)
     group.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
     group.add_argument("--lr", type=cli.positive_float, default=1e-2, help="highest learning rate")
     group.add_argument("--weight_decay", type=cli.non_negative_float, default=0.05)
@@ -97,7 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def default(name: str) -> str:
-    return "default: " + ", ".join(f"{task} {row[name]:g}" for task, row in DEFAULTS.items())
+    return "default: " + ", ".join(f"{task} {row[name]}" for task, row in DEFAULTS.items())
 
 
 def fill_in(args: argparse.Namespace, run: Run) -> int | None:
@@ -212,7 +216,7 @@ def untrained(row: dict[str, Any]) -> torch.nn.Module:
 
 def next_command(args: argparse.Namespace) -> str:
     command = "python chapter_08_transformer_vanilla/train_vit.py --dataset cifar10"
-    return f"{command} --minutes 60" if args.dataset != "cifar10" else f"{command} --pictures 4000"
+    return command if args.dataset != "cifar10" else f"{command} --minutes 10 --pictures 4000"
 
 
 def trained(run: Run, row: dict[str, Any]) -> torch.nn.Module:
