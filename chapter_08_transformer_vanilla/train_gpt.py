@@ -34,6 +34,7 @@ from utils.threads import DATASETS, save_row
 
 SCRIPT = "python chapter_08_transformer_vanilla/train_gpt.py"
 SHIPPED = Path(__file__).parent / "checkpoints" / "topics_gpt.pth"
+SIZES = {"width": 96, "layers": 3, "context": 128}  # another network has files of its own
 QUICK = {
     "width": 64, "heads": 4, "layers": 2, "context": 64, "batch_size": 16, "epochs": 3, "lr": 6e-3,
     "seeds": 1, "minutes": None, "sample_every": 3, "dropout": 0.0,
@@ -54,11 +55,12 @@ def build_parser() -> argparse.ArgumentParser:
     words = "cut the training part again, to choose sizes without the validation part"
     group.add_argument("--inner", action="store_true", help=words)
     group = parser.add_argument_group("model")
-    group.add_argument("--width", type=cli.positive_int, default=96, help="numbers of a token")
+    width, layers, context = SIZES.values()
+    group.add_argument("--width", type=cli.positive_int, default=width, help="numbers of a token")
     group.add_argument("--heads", type=cli.positive_int, default=4, help="of every layer")
-    group.add_argument("--layers", type=cli.positive_int, default=3)
+    group.add_argument("--layers", type=cli.positive_int, default=layers)
     words = "tokens of the window: places that are learnt"
-    group.add_argument("--context", type=cli.int_from(2), default=128, help=words)
+    group.add_argument("--context", type=cli.int_from(2), default=context, help=words)
     group.add_argument("--dropout", type=cli.below_one, default=0.0)
     words = "of the starting weights"
     group.add_argument("--deviation", type=cli.positive_float, default=0.06, help=words)
@@ -124,22 +126,29 @@ def show_sample(args: argparse.Namespace, task: lm.Task, model, row: dict[str, f
     lm.show_sample(args, task, row, partial(gpt.text_after, model, generator=random))
 
 
+def size_name(args: argparse.Namespace) -> str:
+    """What a network of other size than the default adds to the names of its files."""
+    usual = args.quick or all(getattr(args, name) == size for name, size in SIZES.items())
+    return "" if usual else f"_{args.layers}x{args.width}_{args.context}"
+
+
 def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, histories) -> None:
     """The result beside the n-gram models, the curve, and the weights of the first seed."""
     ngrams, parameters = lm.baselines(task), parameter_count(model)
     seeds = [args.seed + s for s in range(args.seeds)]
-    text = lm.text_name(task.data.name)
+    text, size = lm.text_name(task.data.name), size_name(args)
     metrics = lm.metrics_of(rows, ngrams, parameters, planned) | {"text": task.data.notes}
     found = gpt.tables(rows, ngrams, args, parameters, task)
-    run.save_result(f"gpt_{text}", metrics, found, seeds)
+    run.save_result(f"gpt_{text}{size}", metrics, found, seeds)
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
         save_row(run, "gpt", gpt.thread_row(args, rows, seeds, planned, parameters, task))
     architecture = gpt.architecture_of(args, task)
     facts = lm.checkpoint_facts(architecture, task, model, rows[0], histories[0].seconds, gpt.TASK)
-    file = f"{text}_gpt.pth"
+    file = f"{text}_gpt{size}.pth"
     run.save_checkpoint(file, model.state_dict(), **facts)
     title = f"{gpt.name_of(args)}, {task.data.name}"
-    run.save_figure(curves_figure(histories, ngrams, title, task.per_character(1.0)), f"gpt_{text}")
+    figure = curves_figure(histories, ngrams, title, task.per_character(1.0))
+    run.save_figure(figure, f"gpt_{text}{size}")
     shown = {
         "bits per character (whole validation part)": metrics["bits_per_character_mean"],
         "5-gram, Kneser-Ney": metrics["bits_5gram"],

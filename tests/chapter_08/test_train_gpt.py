@@ -76,16 +76,22 @@ def test_matrices_decay_and_vectors_do_not():
     assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
 
 
+def test_another_size_has_names_of_its_own():
+    parse = train_gpt.build_parser().parse_args
+    assert train_gpt.size_name(parse([])) == train_gpt.size_name(parse(["--quick"])) == ""
+    assert train_gpt.size_name(parse(["--layers", "4", "--width", "160"])) == "_4x160_128"
+
+
 def test_the_result_stands_beside_the_n_grams(trained):
-    result = read_json(trained / "gpt_lines.json")
+    result = read_json(trained / "gpt_lines_1x8_12.json")
     rows = result["tables"]["main"]["rows"]
     assert rows[-1][0]["en"] == "GPT, 1 layers of 8, window 12"
     assert [row[1] for row in result["tables"]["moves"]["rows"]] == [1, 7, 12]
-    assert load_checkpoint(trained / "lines_gpt.pth")["task"] == gpt.TASK
+    assert load_checkpoint(trained / "lines_gpt_1x8_12.pth")["task"] == gpt.TASK
 
 
 def test_a_stopped_run_goes_on_to_the_same_numbers(script, trained, tmp_path, monkeypatch):
-    script.check_resume(trained, "gpt_lines.json", tmp_path, monkeypatch)
+    script.check_resume(trained, "gpt_lines_1x8_12.json", tmp_path, monkeypatch)
 
 
 def test_minutes_become_epochs_and_a_row(script, tmp_path, monkeypatch):
@@ -93,7 +99,7 @@ def test_minutes_become_epochs_and_a_row(script, tmp_path, monkeypatch):
     monkeypatch.setattr(train_gpt, "DATASETS", {"language_models": script.text.name})
     words = ["--minutes", "1", "--tokens", "bpe", "--vocab_size", "270", "--seeds", "2"]
     folder = script.run(tmp_path, "timed", *words)
-    found = read_json(folder / "gpt_lines.json")["metrics"]
+    found = read_json(folder / "gpt_lines_1x8_12.json")["metrics"]
     row = read_json(folder / "thread_language_models_gpt.json")["metrics"]
     assert row["context"] == "sliding" and row["cache_bytes_per_token"] == 2 * 1 * 8 * 4
     assert row["bits_per_character"][0] == pytest.approx(found["bits_per_character_mean"])
@@ -107,7 +113,7 @@ def test_speed_is_measured_on_this_network(script):
 
 
 def test_a_prompt_is_continued(trained, tmp_path, capsys):
-    words = ["--prompt", "line 7", "--checkpoint", str(trained / "lines_gpt.pth")]
+    words = ["--prompt", "line 7", "--checkpoint", str(trained / "lines_gpt_1x8_12.pth")]
     words += ["--length", "30", "--output_dir", str(tmp_path), "--temperature", "0"]
     assert train_gpt.main(words) == 0
     assert capsys.readouterr().out.startswith("line 7")
@@ -126,7 +132,7 @@ def test_chapter_sixs_row_is_of_the_same_text():
 
 
 def test_bad_input_ends_in_one_sentence(script, trained, tmp_path, capsys):
-    text, weights = str(script.text), str(trained / "lines_gpt.pth")
+    text, weights = str(script.text), str(trained / "lines_gpt_1x8_12.pth")
     out = ["--output_dir", str(tmp_path)]
     other = next(Path(lm.__file__).parents[1].glob("checkpoints/topics_lstm.pth"))
     cases = [
@@ -150,7 +156,7 @@ def test_bad_input_ends_in_one_sentence(script, trained, tmp_path, capsys):
 
 
 def test_the_card_is_measured_again(script, trained, monkeypatch):
-    script.check_card(trained / "lines_gpt.pth", monkeypatch)
+    script.check_card(trained / "lines_gpt_1x8_12.pth", monkeypatch)
 
 
 def test_an_unfinished_training_is_no_model(trained):
