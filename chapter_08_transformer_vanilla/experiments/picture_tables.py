@@ -79,19 +79,25 @@ def main_table(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def pictures_table(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Test accuracies by number of pictures; with both networks how far the ResNet is ahead."""
+    """Test accuracies by number of pictures, with both networks how far the ResNet is ahead; and
+    the training's, which tell a network that has learnt its pictures by heart from one that is not
+    done with them.
+    """
     over = metrics["over_pictures"]
     both = set(over) == set(NAMES)
     columns = [
         ("Training pictures", "训练图片数", ",d"),
         *((f"{NAMES[n]['en']} (%)", f"{NAMES[n]['zh']}（%）", ".1f") for n in over),
         *([("ResNet ahead by (points)", "ResNet 领先（百分点）", "+.1f")] if both else []),
+        *((f"{NAMES[n]['en']}, training (%)", f"{NAMES[n]['zh']}，训练（%）", ".1f") for n in over),
     ]
     lines = []
     for size in next(iter(over.values())):
         tests = {network: rows[size]["test"] for network, rows in over.items()}
         ahead = [tests["resnet"][0] - tests["vit"][0]] if both else []
-        lines.append([int(size), *(cell(metrics, pair) for pair in tests.values()), *ahead])
+        training = [rows[size]["train"] for rows in over.values()]
+        cells = [[cell(metrics, pair) for pair in pairs] for pairs in (tests.values(), training)]
+        lines.append([int(size), *cells[0], *ahead, *cells[1]])
     return table(columns, lines)
 
 

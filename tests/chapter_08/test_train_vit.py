@@ -140,7 +140,10 @@ def test_the_table_over_pictures_says_who_is_ahead():
     rows = [row("vit", 100, 1, 30.0), row("vit", 400, 1, 50.0), row("resnet", 100, 1, 45.0),
             row("resnet", 400, 1, 60.0)]  # fmt: skip
     found = picture_tables.tables(metrics_of(rows))
-    assert found["pictures"]["rows"] == [[100, 30.0, 45.0, 15.0], [400, 50.0, 60.0, 10.0]]
+    assert found["pictures"]["rows"] == [
+        [100, 30.0, 45.0, 15.0, 31.0, 46.0],
+        [400, 50.0, 60.0, 10.0, 51.0, 61.0],
+    ]
     assert found["main"]["rows"][0][1:] == [7, 50.0, 2, 51.0, 50.0]
     (ax,) = figures.pictures_figure(metrics_of(rows), "x").axes
     assert [text.get_text() for text in ax.get_xticklabels()] == ["100", "400"]
