@@ -24,7 +24,10 @@ def results(document: Document, spec: str) -> str:
         [show(cell, c["format"], document.language) for cell, c in zip(row, columns, strict=True)]
         for row in table["rows"]
     ]
-    align = "".join("l" if column["format"] in ("", "s") else "r" for column in columns)
+    sides = ["l" if column["format"] in ("", "s") else "r" for column in columns]
+    if all(isinstance(row[0], str | dict) for row in table["rows"]):
+        sides[0] = "l"  # names, whatever the format
+    align = "".join(sides)
     return markdown_table([column[document.language] for column in columns], rows, align)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from course.sync import sync
 from utils.errors import UserError
-from utils.file_io_util import write_json
+from utils.file_io_util import read_json, write_json
 
 TERMS = """
 [[term]]
@@ -64,6 +64,15 @@ def test_results_table_in_both_languages(root):
         "<!-- /results -->\n"
     )
     assert "| 情形 | 误差 |" in fill(root, block, "chapter_01_tiny/README.zh-CN.md")
+
+
+def test_a_column_of_names_stands_at_the_left_whatever_its_format(root):
+    path = root / "chapter_01_tiny/results/errors.json"
+    result = read_json(path)
+    result["tables"]["main"]["columns"][0]["format"] = None
+    write_json(path, result)
+    block = "<!-- results:errors --><!-- /results -->"
+    assert "| Case | Error |\n| --- | ---: |\n| first" in fill(root, block)
 
 
 @pytest.mark.parametrize(
