@@ -96,12 +96,14 @@ def _caption(document: Document, name: str, rows: Sequence[Row]) -> str:
     if name == "language_models":
         return document.choose(
             "tiny-shakespeare; trained on its first 90 %, measured on the whole last 10 %. Mean ± "
-            "standard deviation over the seeds. Minutes are those of one training. Context: the "
-            "state carried over the whole text, a sliding window, or a fixed number of characters. "
-            "Cache: by how much the memory of generation grows with each token.",
+            "standard deviation over the seeds. Minutes: of one training, by the speed measured "
+            "before it. Context: the state carried over the whole text, a sliding window, or a "
+            "fixed number of characters. Cache: by how much the memory of generation grows with "
+            "each token.",
             "tiny-shakespeare：用前 90 % 训练，在后 10 % 的全部文本上测量。"
             "数值为各种子的均值 ± 标准差。"
-            "分钟数是一次训练的用时。上下文：状态在整篇文本上延续、滑动窗口，或固定个数的字符。"
+            "分钟数是一次训练的用时，按训练前测得的速度计算。"
+            "上下文：状态在整篇文本上延续、滑动窗口，或固定个数的字符。"
             "缓存：生成时每多一个词元，内存增加多少。",
         )
     signatures = sorted({row["signature"] for row in rows})
