@@ -120,11 +120,15 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
         print("\n".join(f"{name:14} {share:6.1%}" for name, share in row.items()))
         run.finish({"class": max(row, key=row.get), "probability": max(row.values())})
         return
+    if args.checkpoint:
+        raise cli.UserError("--checkpoint needs --text, what the network is asked.")
     fill_in(args)
     data = tasks.load_task(args.task, args.file, args.data_dir, args.quick)
     if args.quick and args.start != "none":
         data = tasks.for_a_look(data)
     start = load_start(args.start, tasks.lines_of(data), args.dropout)
+    if args.longest > (most := start.architecture["longest"]):
+        raise cli.UserError(f"--longest {args.longest}: this network has places for {most} tokens.")
     rows: dict[str, list[dict]] = baselines.counting_rows(data)
     rows |= {name: [row] for name, row in pretrained_rows(args, run, data, start).items()}
     for mode in ("scratch", "tuned"):
@@ -199,11 +203,13 @@ def train_one(
 
 
 def name_of(args: argparse.Namespace) -> str:
-    """Of the result; a task trained longer or shorter than usual has one of its own."""
+    """Of the result; another start than usual, or another number of epochs, has its own."""
     if args.file:
         return f"finetune_{Path(args.file).stem}"
     usual = DEFAULTS["none" if args.start == "none" else "pretrained"]["epochs"]
     other = "" if args.quick or args.epochs == usual else f"_{args.epochs}_epochs"
+    if args.start != ("none" if args.task == "pairs" else "minilm"):
+        other = f"_{Path(args.start).stem}{other}"
     return f"finetune_{args.task}{other}"
 
 

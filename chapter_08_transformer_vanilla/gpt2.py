@@ -142,6 +142,8 @@ def from_hugging_face(config: Mapping[str, Any], state: Mapping[str, Tensor]) ->
             raise ValueError(f"{name} is {config[name]!r}; this network has {value!r}")
     sizes = {"vocabulary": "vocab_size", "width": "n_embd", "heads": "n_head",
              "layers": "n_layer", "longest": "n_positions"}  # fmt: skip
+    if lacking := [name for name in sizes.values() if name not in config]:
+        raise ValueError(f"the configuration has no {lacking[0]}")
     found = renamed(state, config["n_layer"])
     model = GPT2(**{ours: config[name] for ours, name in sizes.items()}, ffn=config.get("n_inner"))
     model = model.to(found["tokens.weight"].dtype)

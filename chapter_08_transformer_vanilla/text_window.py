@@ -111,8 +111,11 @@ class FullText(CachedText):
 def write(model: GPT2, prompt: Tensor, count: int, cached: bool = True, **how: Any) -> Tensor:
     """`count` tokens after each prompt (B, T) -> (B, count).
 
-    how: the options of chapter 6's `sample`; temperature=0 is greedy. ValueError: no prompt.
+    how: the options of chapter 6's `sample`; temperature=0 is greedy. ValueError: no prompt, or
+    nothing to write.
     """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, not {count}")
     if prompt.shape[1] == 0:
         raise ValueError("the prompt is empty: the network needs a first token to go on from")
     with evaluating(model):

@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--vocabulary_text", type=cli.positive_int, default=4_000_000, help=words)
     group = parser.add_argument_group("network and training (defaults differ by text)")
     for name, kind, words in (
-        ("vocab_size", cli.int_from(100), "tokens at most"),
+        ("vocab_size", cli.int_from(100), "tokens at most, never fewer than characters"),
         ("width", cli.positive_int, "numbers of a token"),
         ("heads", cli.positive_int, "of every attention"),
         ("layers", cli.positive_int, "blocks"),
@@ -92,6 +92,10 @@ def fill_in(args: argparse.Namespace) -> None:
             setattr(args, name, value)
     if args.width % args.heads:
         raise cli.UserError(f"--heads {args.heads} must divide --width {args.width}.")
+    if args.places == "waves" and args.width % 2:
+        raise cli.UserError(f"--places waves needs an even --width, not {args.width}.")
+    if not args.hidden:
+        raise cli.UserError("--hidden 0 asks for no token; give a share above 0.")
 
 
 def train_one(
@@ -102,7 +106,7 @@ def train_one(
     args = argparse.Namespace(**vars(args) | pretraining.CONTROLS.get(control, {}))
     model, history = pretraining.train_one(args, run, task, seed, folder)
     best = history.best_row()
-    row = {
+    return {
         "val": 100 * best["val_accuracy"],
         "val_next": 100 * best["val_next_accuracy"],
         "architecture": pretraining.architecture_of(args, task),
@@ -110,9 +114,6 @@ def train_one(
         "seconds": history.seconds,
         "curve": history.epochs,
     }
-    if seed == args.seed and not control:
-        pretraining.save(run, task, model, row, file_of(task))
-    return row
 
 
 def file_of(task: Task) -> str:
@@ -165,6 +166,8 @@ def report(
     seeds = [row["seed"] for row in rows]
     run.save_result(name, metrics, pretraining.tables(metrics), seeds)
     run.save_figure(curves_figure(metrics, task.data.name), name)
+    best = run.folder / f"seed_{args.seed}" / "best.pth"
+    pretraining.save(run, task, best, rows[0], file_of(task))
     shown = {
         "masked tokens right (%)": metrics["accuracy_percent"][0],
         "both neighbours counted (%)": marks["both"],

@@ -92,12 +92,14 @@ def build_parser() -> argparse.ArgumentParser:
 def experiment(args: argparse.Namespace, run: Run) -> None:
     if args.prompt is not None:
         return go_on(args, run)
+    if args.checkpoint:
+        raise UserError("--checkpoint needs --prompt, the text to go on from.")
     for name, value in QUICK.items() if args.quick else ():
         setattr(args, name, value)
-    if args.width % args.heads or args.width % 2:
-        raise UserError(
-            f"--heads {args.heads} must divide --width {args.width}, which must be even."
-        )
+    if args.width % args.heads:
+        raise UserError(f"--heads {args.heads} must divide --width {args.width}.")
+    if args.places == "waves" and args.width % 2:
+        raise UserError(f"--places waves needs an even --width, not {args.width}.")
     task = lm.load_data(args)
     planned = lm.plan(args, run.folder, task, gpt.tokens_per_second)
     trained = lm.train_seeds(
@@ -107,12 +109,13 @@ def experiment(args: argparse.Namespace, run: Run) -> None:
 
 
 def go_on(args: argparse.Namespace, run: Run) -> None:
-    """Text after --prompt, and how sure the network was of its own characters."""
+    """Text after --prompt."""
     check_options(args.temperature, None, None)
     if not args.prompt:
         raise UserError("--prompt is empty: the network needs a character to go on from.")
     model, tokenizer, checkpoint = gpt.load_model(args.checkpoint or SHIPPED)
-    how = {"temperature": args.temperature, "generator": generator(args.seed)}
+    model = model.to(run.device)
+    how = {"temperature": args.temperature, "generator": generator(args.seed, run.device)}
     length = min(args.length, 200) if args.quick else args.length
     text = gpt.text_after(model, tokenizer, args.prompt, length, **how)
     print(text)
@@ -141,7 +144,8 @@ def report(args, run: Run, task: lm.Task, planned: dict, model, rows: list, hist
     found = gpt.tables(rows, ngrams, args, parameters, task)
     run.save_result(f"gpt_{text}{size}", metrics, found, seeds)
     if planned["tokens_per_second"] and task.data.name == DATASETS["language_models"]:
-        save_row(run, "gpt", gpt.thread_row(args, rows, seeds, planned, parameters, task))
+        found = gpt.thread_row(args, rows, seeds, planned, parameters, task, own_size=bool(size))
+        save_row(run, f"gpt{size}", found)
     architecture = gpt.architecture_of(args, task)
     facts = lm.checkpoint_facts(architecture, task, model, rows[0], histories[0].seconds, gpt.TASK)
     file = f"{text}_gpt{size}.pth"

@@ -44,7 +44,7 @@ from utils import cli
 from utils.checkpoint import evaluator
 from utils.run import Run
 
-SHOWN = 7  # test pictures with their rollout
+SHOWN = 7  # classes, of each its first test picture with the rollout
 VAL_PICTURES = 1000  # as in chapter 5: enough for a curve and a choice
 DATASETS = ("shapes", "cifar10", "digits")
 # What --dataset decides where the option is not given.
@@ -171,12 +171,15 @@ def report(
     }
     metrics = picture_tables.collect(rows, planned) | facts
     seeds = list(range(args.seed, args.seed + args.seeds))
+    sizes = {row["pictures"] for row in rows}
     name = f"vit_{task.name}"
-    if len({row["pictures"] for row in rows}) > 1:
+    if len(sizes) > 1:
         run.save_result(f"{name}_pictures", metrics, picture_tables.tables(metrics), seeds)
         run.save_figure(figures.pictures_figure(metrics, task.name), f"{name}_pictures")
     else:
-        report_whole(args, run, task, metrics, rows)
+        if sizes != {len(task.train[1])}:
+            name = f"{name}_{sizes.pop()}"
+        report_one_size(args, run, task, metrics, rows, name)
     shown = {
         f"{figures.NAMES[row['network']]}, {row['pictures']:,} pictures, seed {row['seed']}, "
         "test (%)": row["test"]
@@ -185,25 +188,28 @@ def report(
     run.finish(shown | {"linear (%)": facts["linear"]["test"]}, next_command(args))
 
 
-def report_whole(
-    args: argparse.Namespace, run: Run, task: ImageTask, metrics: dict[str, Any], rows: list[dict]
-) -> None:
-    """Of trainings on all pictures: curves; of the ViT also its weights and what it looked at."""
-    name, seeds = f"vit_{task.name}", sorted({row["seed"] for row in rows})
+def report_one_size(
+    args: argparse.Namespace, run: Run, task: ImageTask, metrics: dict[str, Any],
+    rows: list[dict], name: str,
+) -> None:  # fmt: skip
+    """Curves; of the ViT also its weights and what it looked at."""
+    seeds = sorted({row["seed"] for row in rows})
     vits = [row for row in rows if row["network"] == "vit" and row["seed"] == args.seed]
     if vits:
         model, fresh = trained(run, vits[0]), untrained(vits[0])
         metrics |= picture_looks.measure(model, fresh, task)
     run.save_result(name, metrics, picture_tables.tables(metrics), seeds)
     if vits:
-        save_weights(run, task, model, vits[0])
+        save_weights(run, task, model, vits[0], name)
     run.save_figure(figures.curves_figure(metrics, task.name), name)
     if vits:
-        shown = to_pixels(task.test[0][:SHOWN])  # (B, C, H, W)
+        first = [int((task.test[1] == label).nonzero()[0]) for label in range(SHOWN)]
+        shown = to_pixels(task.test[0][first])  # (B, C, H, W)
         x = standardize(shown, task)
         maps = [picture_looks.class_maps(network, x) for network in (model, fresh)]
-        titles = [task.classes[label] for label in task.test[1][:SHOWN]]
-        run.save_figure(figures.rollout_figure(shown, titles, *maps), f"{name}_rollout")
+        titles = [str(name) for name in task.classes[:SHOWN]]
+        drawn, ours = figures.rollout_figure(shown, titles, *maps), task.name != "cifar10"
+        run.save_figure(drawn, f"{name}_rollout", publish=ours)
         cosines = [picture_looks.place_cosines(network) for network in (model, fresh)]
         run.save_figure(figures.places_figure(*cosines), f"{name}_places")
 
@@ -225,9 +231,11 @@ def trained(run: Run, row: dict[str, Any]) -> torch.nn.Module:
     return load_model(folder / "best.pth")[0]
 
 
-def save_weights(run: Run, task: ImageTask, model: torch.nn.Module, row: dict[str, Any]) -> None:
+def save_weights(
+    run: Run, task: ImageTask, model: torch.nn.Module, row: dict[str, Any], name: str
+) -> None:
     run.save_checkpoint(
-        f"vit_{task.name}.pth",
+        f"{name}.pth",
         model.state_dict(),
         architecture=row["architecture"],
         dataset=task.name,

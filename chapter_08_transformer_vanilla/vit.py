@@ -82,7 +82,7 @@ class ViT(nn.Module):
         super().__init__()
         if image_size % patch:
             raise ValueError(f"patches of side {patch} do not fill pictures of side {image_size}")
-        self.image_size, self.patch = image_size, patch
+        self.channels, self.image_size, self.patch = channels, image_size, patch
         self.patches = nn.Linear(channels * patch**2, width)
         for name in self.token_names:
             self.register_parameter(name, nn.Parameter(torch.zeros(width)))
@@ -116,10 +116,10 @@ class ViT(nn.Module):
 
     def placed(self, pictures: Tensor) -> Tensor:
         """What the first block reads: (B, C, H, W) -> (B, T, D). ValueError: another size."""
-        if pictures.shape[-2:] != (self.image_size, self.image_size):
+        wanted = (self.channels, self.image_size, self.image_size)
+        if pictures.shape[1:] != wanted:
             raise ValueError(
-                f"pictures of {tuple(pictures.shape[-2:])}; this network has places for "
-                f"{self.image_size} x {self.image_size}"
+                f"pictures of {tuple(pictures.shape[1:])}; this network has places for {wanted}"
             )
         words = self.patches(patchify(pictures, self.patch))  # (B, N, C P P) -> (B, N, D)
         first = torch.stack(

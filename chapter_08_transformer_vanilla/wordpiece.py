@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from chapter_06_rnn_lstm_seq.tokenizer import learn_merges
+from utils.datasets.text import decoded
 from utils.errors import UserError
 
 PAD, UNK, CLS, SEP, MASK = SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -55,12 +56,16 @@ class WordPiece:
 
     @classmethod
     def read(cls, path: str | Path) -> WordPiece:
-        """From a file vocab.txt: one token a line."""
-        return cls(Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n"))
+        """From a file vocab.txt: one token a line. UserError: not UTF-8, or a token is lacking."""
+        text = decoded(Path(path).read_bytes(), str(path)).replace("\r\n", "\n")
+        return cls(text.rstrip("\n").split("\n"))
 
     @classmethod
     def train(cls, lines: Iterable[str], size: int) -> WordPiece:
-        """A vocabulary of at most `size` tokens: special ones, characters, and merges of them.
+        """A vocabulary of `size` tokens at most: special ones, characters, and merges of them.
+
+        All characters stay, at the beginning of a word and within it (##): if these are more than
+        `size`, so are the tokens.
 
         Google's own trainer was never published. As in Hugging Face's `WordPieceTrainer`, pieces
         are learnt as in byte-pair encoding: of neighbours in words the most frequent pair becomes

@@ -277,7 +277,7 @@ def _resume_hint(current: Run | None) -> str:
     """The command that goes on, where the stopped run left a checkpoint."""
     if current is None or not hasattr(current.args, "resume"):
         return ""
-    if not any((current.folder / name).is_file() for name in ("last.pth", "metrics.jsonl")):
+    if not any(any(current.folder.rglob(name)) for name in ("last.pth", "metrics.jsonl")):
         return ""
     return f" Go on with: python {current.script_path} --resume {shlex.quote(str(current.folder))}"
 

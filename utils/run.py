@@ -75,7 +75,7 @@ class Run:
             if args.run_name is None:
                 folder = new_folder(folder)  # others may start in the same second
             writable_folder(folder)
-            for stale in ("metrics.jsonl", "last.pth", "best.pth"):  # of an older run, its seeds'
+            for stale in ("metrics.jsonl", "speed.json", "last.pth", "best.pth"):  # of an older run
                 for old in [*folder.rglob(stale)]:
                     old.unlink()
             write_json(folder / "run.json", {"script": path.name, "argv": argv})
@@ -157,11 +157,18 @@ class Run:
         self.log(**row)
         return row
 
-    def save_figure(self, figure: Figure, name: str, svg: bool = False) -> None:
-        """Save a figure as PNG (or as SVG, for line art)."""
+    def save_figure(
+        self, figure: Figure, name: str, svg: bool = False, publish: bool = True
+    ) -> None:
+        """Save a figure as PNG (or as SVG, for line art).
+
+        publish: False where it shows pictures that are not the course's own: then it stays in the
+        run's folder.
+        """
         from utils.plotting import save_figure
 
-        for path in self._targets("results", f"{name}.{'svg' if svg else 'png'}"):
+        paths = self._targets("results", f"{name}.{'svg' if svg else 'png'}")
+        for path in paths if publish else paths[:1]:
             save_figure(figure, path)
 
     def save_gif(self, frames: Sequence[Any], name: str, fps: float = 8) -> None:

@@ -124,7 +124,8 @@ MUON_SCALES = {
 class MuonWithAdamW(torch.optim.Optimizer):
     """Muon for the hidden layers' matrices and convolutions, AdamW for everything else.
 
-    The last matrix is taken for the classifier; tables of embeddings stay with AdamW, too.
+    The last matrix is taken for the classifier; tables of embeddings (`nn.Embedding`) stay with
+    AdamW, too. A table that is a bare parameter, as a ViT's places, is a matrix to it.
 
     Muon's `match_rms_adamw` scales its step to the size an AdamW step has (Liu et al. 2025), so
     that one learning rate serves both. A kernel (O, I, K, K) is a matrix (O, I K K) to Muon.

@@ -7,6 +7,7 @@ epochs follow from tokens per second, measured once, and the training is the sam
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import textwrap
 import time
@@ -41,7 +42,8 @@ from chapter_06_rnn_lstm_seq.tokenizer import (
 )
 from utils.checkpoint import CheckpointError, load_checkpoint, load_state
 from utils.datasets.text import TextData, load_text
-from utils.errors import MissingDataError
+from utils.device import pick_device
+from utils.errors import MissingDataError, UserError
 from utils.file_io_util import read_json, write_json
 from utils.model_summary import parameter_count
 from utils.results import cells, named_mean_std, over_seeds, table
@@ -113,14 +115,19 @@ def measured_speed(
     seconds: float,
 ) -> float:  # fmt: skip
     """Tokens a second of forward, backward and update; a batch's first tensor is its tokens."""
+    device = pick_device(args.device)
+    model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
     count, started = 0, None
     while started is None or time.perf_counter() - started < seconds:
         for batch in batches:
-            loss_fn(model, batch)[0].backward()
+            batch = tuple(x.to(device) if isinstance(x, torch.Tensor) else x for x in batch)
+            loss = loss_fn(model, batch)[0]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip_norm)
             optimizer.step()
             optimizer.zero_grad()
+            loss.item()  # waits for an accelerator
             if started is None:  # the first step also allocates
                 started = time.perf_counter()
                 continue
@@ -140,6 +147,8 @@ def plan(
     """
     if args.minutes is None:
         return {"epochs": args.epochs, "tokens_per_second": None, "threads": None}
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("--minutes measures one process; under torchrun give --epochs.")
     path = folder / "speed.json"
     if not path.is_file():
         speed = (speed_of or tokens_per_second)(args, task, SPEED_SECONDS)
@@ -164,7 +173,7 @@ def train_one(
     folder: Path,
     on_epoch: Callable[[LanguageModel, dict[str, float]], None] | None = None,
 ) -> tuple[LanguageModel, History]:
-    """One training in `folder`; resumed if the folder has a last.pth."""
+    """One training in `folder`; resumed if it has a last.pth and --resume is given."""
     torch.manual_seed(seed)
     architecture = architecture_of(args, task)
     model = LanguageModel(**architecture)

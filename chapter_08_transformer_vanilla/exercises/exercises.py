@@ -10,8 +10,8 @@ again. `solutions.py` is there for afterwards.
 
 Write with tensor operations. What the chapter has in its lessons (`positions.py`, `layers.py`,
 `decoding.py`, `flops.py`, `kv_cache.py`, `gpt2.py`, `vit.py`), and what torch has ready-made
-(`F.layer_norm`, `F.cross_entropy`, `F.conv2d`, `F.unfold`), is what you are asked to write, so
-leave those aside.
+(`F.layer_norm`, `F.cross_entropy`, `F.conv2d`, `F.unfold`, `F.pixel_unshuffle`), is what you are
+asked to write, so leave those aside.
 Shapes: B batch, T places, D width, F width of the feed-forward, V tokens, M the most places.
 """
 
@@ -141,8 +141,8 @@ def widest(budget, vocabulary, layers, longest, heads):
 
     All linear maps of the blocks have a bias; a norm has a gain and a bias; the output has none.
     Return (D, parameters), two ints: the largest multiple of h whose network has at most `budget`
-    parameters, and how many it has. ValueError if D = h is too many already. budget may be a
-    trillion: D is not found by counting up one by one from h.
+    parameters, and how many it has. ValueError if D = h is too many already. budget may have
+    25 digits: D is not found by counting up one by one from h.
 
         vocabulary 50257, layers 12, longest 1024, heads 12, budget 124_439_808
             ->  (768, 124439808): GPT-2's smallest
@@ -228,8 +228,8 @@ def cache_step(query, key, value, keys, values, lengths):
 
     query, key, value (B, D) are those of the new tokens; keys, values (B, M, D) what is kept of the
     earlier ones, M places reserved for each row; lengths (B,) of int64: in row b the first
-    lengths[b] places are filled. Behind them stands anything, left over from other texts. Return
-    (answer, keys, values, lengths):
+    lengths[b] places are filled. Behind them stand any finite numbers, left over from other texts.
+    Return (answer, keys, values, lengths):
 
         keys, values  with key[b] and value[b] at place lengths[b], as new tensors
         lengths       one more each

@@ -291,12 +291,10 @@ COUNT_MISTAKES = {
 
 def widest(budget, vocabulary, layers, longest, heads, mistake=""):
     """(D, parameters) by counting up; None where not even D = h is possible."""
-    if mistake == "not heads":
-        heads = 1
     width, known = 0, None
     while True:
         width += heads
         count = gpt_parameters(width, vocabulary, layers, longest, mistake)
         if count > budget:
-            return (width, count) if mistake == "above" else known
+            return known
         known = width, count

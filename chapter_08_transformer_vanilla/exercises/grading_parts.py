@@ -5,8 +5,6 @@ import math
 import torch
 from torch.nn import functional as F
 
-from chapter_08_transformer_vanilla.layers import EncoderLayer
-
 # --- patch_tokens ---
 
 
@@ -122,16 +120,6 @@ def wrong_imports(state, number, name):
     if ours in twins:
         twin = imported(state, number)[twins[ours] + kind]
         yield f"this is what belongs to {twins[ours]}{kind}", twin
-
-
-def loads(found, width, ffn):
-    """Whether EncoderLayer takes them; its words if not."""
-    layer = EncoderLayer(width, 1, ffn, batch_first=True, norm_first=True, dtype=torch.float64)
-    try:
-        layer.load_state_dict(found, strict=True)
-    except RuntimeError as error:
-        return str(error)
-    return ""
 
 
 # --- cache_step ---

@@ -63,6 +63,8 @@ def test_residual_block(ex):
         wrong = grading.BLOCK_MISTAKES
         mistakes = [(words, grading.block(*given, key)) for key, words in wrong.items()]
         same(result, grading.block(*given), where, mistakes)
+        again = ex.residual_block(x.requires_grad_(), *given[1:])
+        assert again.requires_grad, f"{where}: no gradient comes through (detach, no_grad?)"
 
 
 def test_smoothed_loss(ex):
@@ -82,6 +84,7 @@ def test_smoothed_loss(ex):
         wrong = grading.SMOOTH_MISTAKES
         mistakes = [(words, grading.smoothed(*given, key)) for key, words in wrong.items()]
         same(result, grading.smoothed(*given), where, mistakes)
+        grading_checks.check_slope(ex, given, where)
     grading_checks.check_padding_alone(ex)
     grading_checks.check_far_logits(ex)
 

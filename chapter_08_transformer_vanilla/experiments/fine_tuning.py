@@ -129,7 +129,9 @@ def text_vectors(
 ) -> np.ndarray:
     """A vector of every layer for each text, (N, L, D), each read by itself, longer ones cut."""
     part = Labelled(list(texts), np.zeros(len(texts), dtype=np.int64))
-    (ids, lengths, _, _), _ = encoded(part, tokenizer, longest)
+    (ids, lengths, _, _), cut = encoded(part, tokenizer, longest)
+    if cut:
+        print(f"{cut} of {len(texts)} texts are cut to {longest} tokens")
     found = torch.empty(len(texts), len(bert.layers), bert.tokens.embedding_dim)  # (N, L, D)
     with evaluating(bert):
         for rows in torch.argsort(lengths).split(64):

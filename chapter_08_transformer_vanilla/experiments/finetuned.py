@@ -107,7 +107,9 @@ def load_classifier(path: str | Path) -> tuple[Classify, dict[str, Any]]:
 
     @torch.no_grad()
     def by_network(part: Labelled) -> Tensor:
-        inputs = encoded(part, tokenizer, longest)[0][:3]
+        (*inputs, _), cut = encoded(part, tokenizer, longest)
+        if cut:
+            print(f"{cut} of {len(part)} texts are cut to {longest} tokens")
         chunks = zip(*(tensor.split(64) for tensor in inputs), strict=True)
         return torch.cat([model(*chunk) for chunk in chunks])  # (N, C)
 

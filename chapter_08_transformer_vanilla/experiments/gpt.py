@@ -19,6 +19,7 @@ from torch.nn import functional as F
 import chapter_06_rnn_lstm_seq
 from chapter_03_optimization_regularization.schedulers import CosineWithWarmup
 from chapter_03_optimization_regularization.training import Batches, History, fit
+from chapter_04_cnn_classic.recipe import parameter_groups
 from chapter_06_rnn_lstm_seq.experiments import language_models as lm
 from chapter_06_rnn_lstm_seq.tokenizer import Tokenizer
 from chapter_08_transformer_vanilla.gpt2 import GPT2
@@ -95,13 +96,6 @@ def next_token_loss(model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor
     return F.cross_entropy(logits, targets.flatten(), ignore_index=UNMEASURED), {}
 
 
-def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and tables; biases and norms keep their size."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-
-
 def tokens_per_second(args: argparse.Namespace, task: lm.Task, seconds: float) -> float:
     """Of fresh weights in training, for some seconds."""
     batches = training_windows(task.train, args.context, args.batch_size, 0)
@@ -118,7 +112,7 @@ def train_one(
     folder: Path,
     on_epoch: Callable[[GPT2, dict[str, float]], None] | None = None,
 ) -> tuple[GPT2, History]:
-    """One training in `folder`; resumed if the folder has a last.pth."""
+    """One training in `folder`; resumed if it has a last.pth and --resume is given."""
     torch.manual_seed(seed)
     architecture = architecture_of(args, task)
     model = GPT2(**architecture)
@@ -152,10 +146,14 @@ def train_one(
     return model.cpu(), history
 
 
+def steps_of(longest: int) -> dict[str, int]:
+    """By how many tokens each of MOVES moves a window."""
+    return {"window": longest, "half": max(1, longest // 2), "eighth": max(1, longest // 8)}
+
+
 def measure(model: GPT2, history: History, task: lm.Task) -> dict[str, float]:
     """The last weights on the whole validation part; the number of record moves by half."""
-    longest = model.longest
-    steps = {"window": longest, "half": max(1, longest // 2), "eighth": max(1, longest // 8)}
+    steps = steps_of(model.longest)
     nats = {name: nats_per_token(model, task.val, step) for name, step in steps.items()}
     return {
         "nats": nats["half"],
@@ -205,23 +203,25 @@ def tables(rows: list[dict], ngrams: list[dict], args, parameters: int, task) ->
     }
     if not args.quick and (earlier := earlier_row(task)):
         found["main"]["rows"].insert(-1, earlier)
+    unit = ("characters", "字符数") if args.tokens == "char" else ("tokens", "词元数")
     columns = [
         ("The window moves by", "窗口每次移动", None),
-        ("Least context (characters)", "最短上下文（字符数）", "d"),
+        (f"Least context ({unit[0]})", f"最短上下文（{unit[1]}）", "d"),
         ("Bits per character", "每字符比特数", ".3f"),
     ]
-    least = {"window": 1, "half": args.context - args.context // 2 + 1,
-             "eighth": args.context - args.context // 8 + 1}  # fmt: skip
+    least = {name: args.context - step + 1 for name, step in steps_of(args.context).items()}
     bits_moved = cells(rows, [f"bits_moved_by_{name}" for name in MOVES])
     body = [[MOVES[name], least[name], bits] for name, bits in zip(MOVES, bits_moved, strict=True)]
     return found | {"moves": table(columns, body)}
 
 
-def thread_row(args, rows: list[dict], seeds: list[int], planned: dict, parameters: int, task):
-    """The row of the table through chapters 6 to 10."""
+def thread_row(
+    args, rows: list[dict], seeds: list[int], planned: dict, parameters: int, task, own_size: bool
+) -> dict[str, Any]:
+    """The row of the table through chapters 6 to 10; own_size: not the chapter's network."""
     speed = planned["tokens_per_second"]
     return language_model_row(
-        "GPT",
+        name_of(args) if own_size else "GPT",
         chapter=8,
         parameters=parameters,
         nats=[row["bits_per_character"] * math.log(2) for row in rows],

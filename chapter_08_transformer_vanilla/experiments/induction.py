@@ -107,7 +107,7 @@ def train_one(
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98))
     curve = []
     for step in shown(range(steps + 1)):
-        if step % every == 0:
+        if step % every == 0 or step == steps:
             curve.append({"step": step} | measure(model, *held_out))
         if step == steps:
             break

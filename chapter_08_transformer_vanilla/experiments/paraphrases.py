@@ -14,6 +14,7 @@ the more of the texts have it; the mean of MiniLM's input vectors, before any la
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,6 +81,8 @@ def words_cosine(texts: Sequence[str]) -> np.ndarray:
     """(N, N) cosines of TF-IDF vectors; 0 where two texts share no word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    if not any(re.search(r"\w", text) for text in texts):
+        return np.zeros((len(texts), len(texts)))  # signs alone: no word to share
     vectors = TfidfVectorizer(token_pattern=r"\w+").fit_transform(texts)  # (N, words), length 1
     return (vectors @ vectors.T).toarray()
 

@@ -3,7 +3,7 @@
     maps = class_maps(model, pictures)      (B, n, n): rollout from the class token
     on_object(maps, masks)                  how much of it lies on the thing
     place_cosines(model)                    (N, N): which places look alike
-    neighbour_cosines(model)                neighbours on the grid, and all pairs
+    neighbour_cosines(model)                neighbours on the grid, all pairs, mirror images
 
 `measure` does all of it, for a trained network and for the same one before its training.
 """
@@ -75,12 +75,17 @@ def place_cosines(model: ViT) -> Tensor:
 
 
 def neighbour_cosines(model: ViT) -> dict[str, float]:
-    """Mean cosine of places that touch on the grid, and of all pairs of two places."""
+    """Mean cosine of places that touch on the grid, of all pairs of two places, and of each place
+    with its mirror image: left_right what flips of pictures exchange, upside_down as a control.
+    """
     cosines = place_cosines(model)  # (N, N)
     side = model.image_size // model.patch
-    row, column = torch.arange(side**2) // side, torch.arange(side**2) % side
+    grid = torch.arange(side**2).view(side, side)
+    row, column = grid.flatten() // side, grid.flatten() % side
     steps = (row[:, None] - row).abs() + (column[:, None] - column).abs()  # (N, N)
     return {
         "neighbours": float(cosines[steps == 1].mean()),
         "all": float(cosines[steps > 0].mean()),
+        "left_right": float(cosines[grid.flatten(), grid.flip(1).flatten()].mean()),
+        "upside_down": float(cosines[grid.flatten(), grid.flip(0).flatten()].mean()),
     }

@@ -181,7 +181,8 @@ def train_one(
     task: ImageTask,
     run: Run,
 ) -> dict[str, Any]:
-    """One training in its own folder, resumed if it has a last.pth; what came of it, in per cent.
+    """One training in its own folder, resumed if it has a last.pth and --resume is given; what came
+    of it, in per cent.
 
     The network is the one of the epoch that was best on the validation part.
     """

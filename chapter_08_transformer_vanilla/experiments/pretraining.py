@@ -77,11 +77,12 @@ def pretraining_loss(model: nn.Module, batch: Window) -> tuple[Tensor, dict[str,
     chosen = targets != NOTHING  # (B, T), N places
     words, next_one = model(ids, segments, ids == 0, chosen)  # (N, V), (B, 2)
     wanted = targets[chosen]  # (N,)
-    word_loss = F.cross_entropy(words, wanted)
+    count = max(1, len(wanted))  # a short last batch may ask for nothing
+    word_loss = F.cross_entropy(words, wanted, reduction="sum") / count
     loss = word_loss + F.cross_entropy(next_one, follows)
     return loss, {
         "words": word_loss.detach(),
-        "accuracy": (words.detach().argmax(1) == wanted).float().mean(),
+        "accuracy": (words.detach().argmax(1) == wanted).float().sum() / count,
         "next_accuracy": (next_one.detach().argmax(1) == follows).float().mean(),
     }
 
@@ -206,11 +207,11 @@ def tables(metrics: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def save(run: Run, task: Task, model: PretrainingModel, row: dict[str, Any], file: str) -> None:
-    """Weights and vocabulary, for finetune_bert.py --start."""
+def save(run: Run, task: Task, best: Path, row: dict[str, Any], file: str) -> None:
+    """The weights of a training's `best` file with the vocabulary, for finetune_bert.py --start."""
     run.save_checkpoint(
         file,
-        model.state_dict(),
+        load_checkpoint(best)["state"],
         architecture=row["architecture"],
         dataset=task.data.name,
         metrics={"val_accuracy_percent": row["val"], "val_next_accuracy_percent": row["val_next"]},

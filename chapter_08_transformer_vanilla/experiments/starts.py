@@ -115,4 +115,6 @@ def from_checkpoint(path: Path) -> Start:
         if name.startswith(prefix)
     }
     load_state(Bert(**architecture), weights, path)  # says what does not fit
-    return Start(path.name, tokenizer, architecture, weights)
+    options = checkpoint.get("options", {})  # `fresh` begins as that training did
+    how = {name: options[name] for name in ("deviation", "places") if name in options}
+    return Start(path.name, tokenizer, architecture, weights, **how)

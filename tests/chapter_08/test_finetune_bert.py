@@ -224,6 +224,9 @@ def test_a_file_from_random_weights_and_its_answer(tmp_path, tsv, capsys):
     assert list(result["metrics"]["rows"]) == ["naive_bayes", "logistic", "scratch"]
     assert (folder / "finetune_mine.png").is_file()
     path = str(folder / "finetune_mine.pth")
+    capsys.readouterr()
+    assert run(tmp_path, "--text", "fine " * 80, "--checkpoint", path) == 0
+    assert "1 of 1 texts are cut to 64 tokens" in capsys.readouterr().out
     assert run(tmp_path, "--text", "film 3 is fine", "--checkpoint", path) == 0
     assert "yes" in capsys.readouterr().out
     assert run(tmp_path, "--text", "a", "b", "--checkpoint", path) == 2
@@ -303,6 +306,8 @@ def test_other_mistakes_are_one_sentence(tmp_path, capsys, monkeypatch, transfor
     other = str(transformer_checkpoint())
     fails("needs pretrained weights", "--modes", "frozen")
     fails("is no pretrained BERT", "--start", other)
+    fails("--checkpoint needs --text", "--checkpoint", other)
+    fails("this network has places for 128 tokens", "--quick", "--longest", "200")
     fails("is no classifier of texts", "--text", "a", "--checkpoint", other)
     fails("--task pairs", "--task", "sick", "--data_dir", str(tmp_path))
     fails("--task pairs", "--task", "rt_polarity", "--data_dir", str(tmp_path))
@@ -319,6 +324,7 @@ def test_earlier_chapters_rows_are_of_the_same_parts(numbers):
         "rt_polarity", *[numbers.train] * 3, classes=("a", "b"), notes={"split": "another"}
     )
     assert list(metrics_of(films, rows, made)["rows"]) == ["naive_bayes"]
+    assert tasks.for_a_look(numbers).notes != numbers.notes
 
 
 @pytest.mark.needs_data
@@ -366,6 +372,7 @@ def test_a_longer_training_has_a_result_of_its_own():
         (["--task", "sick", "--epochs", "12"], "finetune_sick_12_epochs"),
         (["--task", "sick", "--epochs", "12", "--quick"], "finetune_sick"),
         (["--file", "a/mine.tsv", "--start", "none", "--epochs", "2"], "finetune_mine"),
+        (["--task", "sick", "--start", "runs/bert_topics.pth"], "finetune_sick_bert_topics"),
     ):
         args = finetune_bert.build_parser().parse_args(words)
         finetune_bert.fill_in(args)

@@ -114,6 +114,7 @@ def test_what_does_not_fit_is_named():
         (config | {"tie_word_embeddings": False}, state, "tie_word_embeddings is False"),
         (config, state | {"lm_head.weight": torch.ones(11, 8)}, "this network ties them"),
         (config, {}, "is missing"),
+        ({}, state, "the configuration has no vocab_size"),
     ]
     for wrong_config, wrong_state, message in cases:
         with pytest.raises(ValueError, match=message):
@@ -242,6 +243,7 @@ def test_wrong_use_is_named():
     cases = [
         (lambda: model(torch.zeros(1, 9, dtype=torch.long)), "9 tokens; this network has places"),
         (lambda: write(model, torch.zeros(1, 0, dtype=torch.long), 3), "the prompt is empty"),
+        (lambda: write(model, torch.zeros(1, 2, dtype=torch.long), 0), "must be at least 1, not 0"),
         (lambda: nats_per_token(model, torch.zeros(1, dtype=torch.long)), "needs two tokens"),
         (lambda: nats_per_token(model, torch.zeros(9, dtype=torch.long), 9), "moves by 1 to 8"),
         (lambda: nats_per_token(model, torch.zeros(9, dtype=torch.long), 0), "moves by 1 to 8"),

@@ -201,7 +201,7 @@ def test_uniform_weights_have_a_score_too():
 @pytest.mark.parametrize("layers", [(1,), (2, 1)])
 def test_a_training_is_measured_and_drawn(layers, monkeypatch):
     monkeypatch.setattr(experiment, "MEASURED", 8)
-    rows = [{"layers": n, "seed": 0} | experiment.train_one(n, 0, steps=4, every=2) for n in layers]
+    rows = [{"layers": n, "seed": 0} | experiment.train_one(n, 0, steps=4, every=3) for n in layers]
     metrics = experiment.collect(rows)
     assert [row["curve"][-1]["step"] for row in rows] == [4] * len(layers)
     assert set(metrics["layers"]) == set(map(str, layers))

@@ -86,6 +86,15 @@ def test_what_does_not_fit_is_one_sentence(folder, tmp_path):
     def config(**changes):
         (folder / "config.json").write_text(json.dumps(CONFIG | changes))
 
+    for name, setting, said in (
+        ("1_Pooling/config.json", "pooling_mode_mean_tokens", "does not take the mean"),
+        ("tokenizer_config.json", "do_lower_case", "tells capitals from small letters"),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps({setting: False}))
+        assert said in refusal(folder)
+        (folder / name).write_text(json.dumps({setting: True}))
+
     config(model_type="gpt2")
     assert "model_type is 'gpt2'; this BERT is built for 'bert'" in refusal(folder)
     config(num_hidden_layers=2)

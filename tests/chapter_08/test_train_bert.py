@@ -178,6 +178,9 @@ def test_the_loss_asks_at_chosen_places_only(chunks, tokenizer):
     )
     torch.testing.assert_close(found["words"], by_hand.detach())
     assert loss > found["words"]
+    nothing = torch.full_like(targets, NOTHING)  # of a short last batch nothing may be asked
+    loss, found = pretraining.pretraining_loss(model, (ids, segments, nothing, follows))
+    assert loss.isfinite() and found["words"] == found["accuracy"] == 0
 
 
 @pytest.fixture
@@ -202,6 +205,7 @@ def test_a_run_beats_no_mark_unseen_and_its_file_starts_a_classifier(tmp_path, t
     assert torch.equal(bert.tokens.weight, checkpoint["state"]["bert.tokens.weight"])
     assert start.tokenizer.vocabulary == checkpoint["vocabulary"]
     assert not torch.equal(start.fresh().tokens.weight, bert.tokens.weight)
+    assert (start.deviation, start.places) == (0.06, "waves")  # as that training began
     found = pretraining.evaluate_checkpoint
     model, tokenizer, _ = pretraining.load_pretrained(folder / "bert_cats.pth")
     assert isinstance(tokenizer, WordPiece) and not model.training and callable(found)
@@ -258,6 +262,8 @@ def test_resumed_as_if_never_stopped(tmp_path, text):
     ("words", "said"),
     [
         (["--width", "30", "--heads", "4"], "must divide --width"),
+        (["--width", "15", "--heads", "1"], "needs an even --width, not 15"),
+        (["--hidden", "0"], "asks for no token"),
         (["--dataset", "nothing.txt"], "no text set and no file"),
     ],
 )

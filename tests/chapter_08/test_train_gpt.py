@@ -76,6 +76,17 @@ def test_matrices_decay_and_vectors_do_not():
     assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
 
 
+def test_minutes_are_measured_by_one_process_alone(monkeypatch, tmp_path):
+    args = train_gpt.build_parser().parse_args(["--minutes", "1"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="under torchrun give --epochs"):
+        lm.plan(args, tmp_path, None)
+
+
+def test_windows_of_a_few_places_move_by_one_at_least():
+    assert gpt.steps_of(4) == {"window": 4, "half": 2, "eighth": 1}
+
+
 def test_another_size_has_names_of_its_own():
     parse = train_gpt.build_parser().parse_args
     assert train_gpt.size_name(parse([])) == train_gpt.size_name(parse(["--quick"])) == ""
@@ -100,7 +111,7 @@ def test_minutes_become_epochs_and_a_row(script, tmp_path, monkeypatch):
     words = ["--minutes", "1", "--tokens", "bpe", "--vocab_size", "270", "--seeds", "2"]
     folder = script.run(tmp_path, "timed", *words)
     found = read_json(folder / "gpt_lines_1x8_12.json")["metrics"]
-    row = read_json(folder / "thread_language_models_gpt.json")["metrics"]
+    row = read_json(folder / "thread_language_models_gpt_1x8_12.json")["metrics"]
     assert row["context"] == "sliding" and row["cache_bytes_per_token"] == 2 * 1 * 8 * 4
     assert row["bits_per_character"][0] == pytest.approx(found["bits_per_character_mean"])
     assert row["nats"][0] < found["nats_mean"]  # a character has less than a token

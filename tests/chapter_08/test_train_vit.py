@@ -131,6 +131,11 @@ def test_places_that_know_the_grid_have_neighbours_alike():
     after = picture_looks.neighbour_cosines(model)
     assert abs(before["neighbours"] - before["all"]) < 0.3
     assert after["neighbours"] > 0.5 + after["all"]
+    mirrored = model.positions[1:].view(4, 4, 8)
+    with torch.no_grad():
+        mirrored[:, 2:] = mirrored[:, :2].flip(1)
+    found = picture_looks.neighbour_cosines(model)
+    assert found["left_right"] == pytest.approx(1, abs=1e-5) and found["upside_down"] < 0.9
 
 
 # --- tables, figures ---
@@ -192,6 +197,15 @@ def test_several_numbers_of_pictures_have_a_result_of_their_own(tmp_path):
     folder = next(tmp_path.glob("*/train_vit-x"))
     names = sorted(p.name for p in folder.glob("vit_*"))
     assert names == ["vit_digits_pictures.json", "vit_digits_pictures.png"]
+
+
+def test_a_part_of_the_pictures_does_not_take_the_name_of_all(tmp_path):
+    out = ["--output_dir", str(tmp_path), "--run_name", "x"]
+    assert train_vit.main([*TINY, "--model", "resnet", "--pictures", "20", *out]) == 0
+    folder = next(tmp_path.glob("*/train_vit-x"))
+    assert sorted(p.name for p in folder.glob("vit_*")) == [
+        "vit_digits_20.json", "vit_digits_20.png"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

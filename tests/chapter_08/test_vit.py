@@ -80,8 +80,10 @@ def test_sizes_that_do_not_fit_are_refused():
         patchify(torch.zeros(1, 3, 6, 9), 4)
     with pytest.raises(ValueError, match="patches of side 5"):
         ViT(image_size=12, patch=5)
-    with pytest.raises(ValueError, match="places for 12 x 12"):
+    with pytest.raises(ValueError, match=r"places for \(3, 12, 12\)"):
         ViT(**SMALL)(torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"pictures of \(1, 12, 12\)"):
+        ViT(**SMALL)(torch.zeros(1, 1, 12, 12))
 
 
 # --- the same numbers as the libraries' ---

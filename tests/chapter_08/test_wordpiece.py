@@ -179,3 +179,8 @@ def test_a_vocabulary_without_special_tokens_is_refused(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("\n".join([*SPECIALS, "a"]) + "\n", encoding="utf-8")
     assert WordPiece.read(path).vocabulary == [*SPECIALS, "a"]
+    path.write_bytes("\r\n".join([*SPECIALS, "a"]).encode())
+    assert WordPiece.read(path).vocabulary == [*SPECIALS, "a"]
+    path.write_bytes(b"[PAD]\n\xff\xfe")
+    with pytest.raises(UserError, match="is not UTF-8"):
+        WordPiece.read(path)

@@ -118,6 +118,7 @@ def test_one_sentence_and_a_label(tmp_path):
         ([*rows(), "a\tb\trare"], "'rare' only 1 times"),
         ([*rows(), "a\tb"], "line 61: 2 tab-separated cells, where 3"),
         ([f"a {i}\tb\tyes" for i in range(60)], "with 1 classes"),
+        ([f"a {i % 6}\tb\t{i % 2}" for i in range(120)], "repeats itself: without copies"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(tmp_path, lines, words):

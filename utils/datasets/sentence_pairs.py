@@ -144,4 +144,10 @@ def divided(path: Path, cells: list[list[str]]) -> SentenceData:
     held_out = round(HELD_OUT * len(cells))
     test, val, train = split_indices(labels, (held_out, held_out))
     parts = map(everything.take, (train, val, test))
-    return without_copies(path.stem, *parts, classes=classes, split="ours, 80/10/10 %")
+    data = without_copies(path.stem, *parts, classes=classes, split="ours, 80/10/10 %")
+    if not len(data.val) or len(set(data.train.labels.tolist())) < len(classes):
+        raise UserError(
+            f"{path} repeats itself: without copies {len(data.train)} lines are left to train on "
+            f"and {len(data.val)} to validate; give more different lines of every class."
+        )
+    return data
