@@ -250,6 +250,19 @@ def test_publish_also_writes_into_the_chapter(tmp_path):
     assert str(tmp_path) not in text and "--publish" not in text
 
 
+def test_a_figure_of_others_pictures_is_not_published(tmp_path):
+    from utils import plotting
+
+    def draw(args, run):
+        run.save_figure(plotting.subplots()[0], "ours")
+        run.save_figure(plotting.subplots()[0], "theirs", publish=False)
+        assert (run.folder / "theirs.png").is_file()
+
+    assert make_script(tmp_path, draw)("--publish") == 0
+    folder = tmp_path / "chapter_99_demo" / "results"
+    assert [path.name for path in folder.iterdir()] == ["ours.png"]
+
+
 def test_two_unnamed_runs_in_one_second_do_not_mix(tmp_path):
     main = make_script(tmp_path, save_everything)
     assert main() == main() == 0
