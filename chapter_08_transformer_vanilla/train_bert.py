@@ -165,9 +165,9 @@ def report(
     name = f"bert_{text_name(task.data.name)}"
     seeds = [row["seed"] for row in rows]
     run.save_result(name, metrics, pretraining.tables(metrics), seeds)
-    run.save_figure(curves_figure(metrics, task.data.name), name)
     best = run.folder / f"seed_{args.seed}" / "best.pth"
     pretraining.save(run, task, best, rows[0], file_of(task))
+    run.save_figure(curves_figure(metrics, task.data.name), name)
     shown = {
         "masked tokens right (%)": metrics["accuracy_percent"][0],
         "both neighbours counted (%)": marks["both"],

@@ -28,13 +28,13 @@ def check_padding_alone(ex):
 
 def check_slope(ex, given, where):
     """The gradient with respect to the logits: all of the loss has one, its smooth part too."""
-    slopes = []
+    slopes, name = [], "the gradient of the logits"
     for loss in (ex.smoothed_loss, grading.smoothed):
         logits = given[0].clone().requires_grad_()
         result = loss(logits, *given[1:])
         assert result.requires_grad, f"{where}: no gradient comes through (detach, no_grad?)"
         slopes += torch.autograd.grad(result, logits)
-    same(slopes[0], slopes[1], f"{where}: the gradient of the logits")
+    same(slopes[0], slopes[1], f"{where}: {name}")
 
 
 def check_far_logits(ex):
